@@ -1,0 +1,1 @@
+"""The transferability estimators, one paper a file."""

@@ -1,0 +1,1 @@
+"""Recipes that pre-train the zoo."""

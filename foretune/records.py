@@ -1,0 +1,232 @@
+"""Append-only records of results, one JSON line each.
+
+A record is written the moment its result exists, flushed and fsynced, under a file lock, so that
+several workers may share one file and an interrupted run loses nothing. A torn last line (from a
+process that was killed while writing) is skipped on reading and mended by the next writer.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from foretune.tasks.errors import InputError
+
+SCHEMA = 1
+
+
+class Provenance(BaseModel):
+    """Where a result came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    commit: str
+    dirty: bool
+    python: str
+    machine: str
+    device: str
+    threads: int
+    packages: dict[str, str]
+    started: str
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # `schema` is a method of pydantic's models, hence the alias
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    task: str
+    suite: str
+    data_revision: str
+    model: str
+    provenance: Provenance
+
+
+class TuningRecord(_Record):
+    """One fine-tuning run: a piece of ground truth and what it cost."""
+
+    kind: Literal["tuning"] = "tuning"
+    model_revision: str
+    protocol: Literal["layer", "full", "probe", "single-layer"]
+    layer: int
+    seed: int
+    learning_rate: float
+    steps: int
+    status: Literal["done", "failed"]
+    error: str = ""
+    metric: str
+    direction: Literal["higher", "lower"]
+    value: float | None
+    metrics: dict[str, float]
+    parameters_trained: int
+    train_utterances: int
+    test_utterances: int
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str, int, int]:
+        """Return what makes this run the same run as another."""
+        return (
+            self.task,
+            self.data_revision,
+            self.model,
+            self.model_revision,
+            self.protocol,
+            self.layer,
+            self.seed,
+        )
+
+
+class ScoreRecord(_Record):
+    """One estimator's score of one layer of one candidate."""
+
+    kind: Literal["score"] = "score"
+    model_revision: str
+    layer: int
+    estimator: str
+    score: float | None
+    error: str = ""
+    seed: int
+    utterances: int
+    samples: int
+    forward_seconds: float
+    accumulate_seconds: float
+    score_seconds: float
+
+
+class AgreementRecord(_Record):
+    """How well an estimator's scores agree with the ground truth in one setting."""
+
+    kind: Literal["agreement"] = "agreement"
+    setting: Literal["layers", "models"]
+    estimator: str
+    layer_policy: str
+    candidates: int
+    names: list[str]
+    scores: list[float]
+    values: list[float]
+    spearman: float
+    p_value: float
+    smallest_p_value: float
+    kendall: float
+    regret: float
+    score_seconds: float
+    fine_tune_seconds: float
+    cost_ratio: float
+    least_spearman: float | None
+    largest_p_value: float | None
+    passed: bool
+
+
+Record = TuningRecord | ScoreRecord | AgreementRecord
+_ANY: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+
+
+def append(path: Path, record: Record) -> None:
+    """Append a record to a file, durably, while other processes may do the same.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = record.model_dump_json(by_alias=True) + "\n"
+    with FileLock(f"{path}.lock"), path.open("a+b") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a torn line: keep it apart from ours
+                file.write(b"\n")
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[Record]:
+    """Read every record of a file; an unfinished line (a writer was killed) is left out.
+
+    Raises:
+        InputError: the file is missing, or a finished line is not a record.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of records; run `foretune tune` or `pytest bench/` first")
+    records: list[Record] = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(_ANY.validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            if first["type"] == "json_invalid":  # torn
+                continue
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{path}:{number}: not a record of schema {SCHEMA}: {where}: {first['msg']}") from None
+    return records
+
+
+def read_tuning(paths: Iterable[Path]) -> list[TuningRecord]:
+    """Read the finished fine-tuning runs of several files; of repeated runs the last counts."""
+    runs: dict[tuple[str, str, str, str, str, int, int], TuningRecord] = {}
+    for path in paths:
+        for record in read(path):
+            if isinstance(record, TuningRecord) and record.status == "done":
+                runs[record.key] = record
+    return list(runs.values())
+
+
+def provenance(device: str = "cpu") -> Provenance:
+    """Describe this process: code, packages, machine, time (UTC)."""
+    import torch
+
+    commit, dirty = _code_version()
+    return Provenance(
+        commit=commit,
+        dirty=dirty,
+        python=platform.python_version(),
+        machine=f"{platform.system()} {platform.machine()}",
+        device=device,
+        threads=torch.get_num_threads(),
+        packages=_package_versions(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@functools.cache
+def _package_versions() -> dict[str, str]:
+    names = ("foretune", "torch", "transformers", "numpy", "scipy", "scikit-learn", "POT")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+@functools.cache
+def _code_version() -> tuple[str, bool]:
+    """Return (commit, dirty) of the checkout this code runs from; the version where there is none."""
+    root = Path(__file__).resolve().parent.parent
+    git = ["git", "-C", str(root)]
+    try:
+        top = subprocess.run([*git, "rev-parse", "--show-toplevel", "HEAD"], capture_output=True, text=True, check=True)
+        toplevel, commit = top.stdout.split()
+        if Path(toplevel).resolve() != root:
+            raise FileNotFoundError(toplevel)  # installed inside somebody else's checkout
+        status = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return _package_versions()["foretune"], False
+    return commit[:12], bool(status.stdout.strip())

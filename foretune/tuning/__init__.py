@@ -1,0 +1,1 @@
+"""Fine-tuning: the ground truth and what it cost."""

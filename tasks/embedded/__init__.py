@@ -1,0 +1,1 @@
+"""Synthetic speech, spoken by espeak-ng."""
