@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import read_audio
+from .audio import SAMPLE_RATE, read_audio
 
-SAMPLE_RATE = 16_000
-"""Sample rate of every waveform in foretune, in Hz."""
+__all__ = ["SAMPLE_RATE", "Span", "TaskData", "Utterance"]
 
 
 @dataclass(frozen=True, slots=True)
