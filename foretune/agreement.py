@@ -1,0 +1,224 @@
+"""Rank statistics between estimators' scores and fine-tuning results, for few candidates.
+
+Scores and values are given per candidate, both turned so that higher is better
+(`Task.goodness`). Candidates are few, 4 to 20, so asymptotic p-values are wrong here: SciPy's
+`spearmanr` gives p = 0.0 for a perfect ranking of 3 or of 6, where the exact two-sided values are
+1/3 and 1/360. Here every permutation is counted, up to `EXACT_TO` candidates.
+
+A ranking by constant scores says nothing, and against constant values there is nothing to say:
+Spearman's and Kendall's coefficients are then undefined (0/0). Records hold no NaN, so these
+functions return 0 ("no agreement was seen") with p = 1, and `Agreement.defined` is False.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+from numpy.typing import ArrayLike, NDArray
+
+from foretune.tasks.errors import InputError
+
+EXACT_TO = 13
+"""Candidates up to which all n! permutations are counted (13: layer 0 and twelve more)."""
+DRAWS = 100_000
+"""Random permutations above that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well scores rank candidates.
+
+    Attributes:
+        rho: Spearman's rank correlation, ties by average ranks, in [-1, 1].
+        p_value: two-sided permutation p-value, in (0, 1].
+        smallest_p_value: the least p that this number of candidates allows (without ties).
+        candidates: how many.
+        p_value_error: standard error of a Monte Carlo p-value; 0 for an exact one.
+        defined: False where all scores, or all values, are the same: rho is then given as 0, p as 1.
+    """
+
+    rho: float
+    p_value: float
+    smallest_p_value: float
+    candidates: int
+    p_value_error: float = 0.0
+    defined: bool = True
+
+
+def spearman(scores: ArrayLike, values: ArrayLike, *, seed: int = 0) -> Agreement:
+    """Return Spearman's ρ between scores and values and its permutation p-value.
+
+    The null hypothesis: every assignment of the scores to the candidates is equally likely.
+    p is the share of assignments whose |ρ| is at least the observed one. All n! are counted up to
+    n = `EXACT_TO`; above, p = (k + 1) / (`DRAWS` + 1) where k of `DRAWS` random permutations do.
+
+    Args:
+        scores: shape (candidates,), finite, higher predicts better transfer.
+        values: shape (candidates,), finite, higher is better.
+        seed: of the random permutations.
+
+    Raises:
+        InputError: fewer than two candidates, different lengths, or a value is not finite.
+
+    >>> spearman([0.1, 0.4, 0.9], [61.0, 70.5, 70.6])
+    Agreement(rho=1.0, p_value=0.3333333333333333, smallest_p_value=0.3333333333333333, \
+candidates=3, p_value_error=0.0, defined=True)
+    """
+    x, y = _checked(scores, values)
+    n = len(x)
+    exact = n <= EXACT_TO
+    smallest = 2 / math.factorial(n) if exact else 1 / (DRAWS + 1)
+    if _constant(x, y):
+        return Agreement(0.0, 1.0, smallest, n, 0.0, defined=False)
+    a, b = _integer_ranks(x), _integer_ranks(y)
+    observed = abs(_deviation(a, b))
+    rho = _deviation(a, b) / math.sqrt(_deviation(a, a) * _deviation(b, b))
+    if exact:
+        deviations, counts = _null(tuple(sorted(a.tolist())), tuple(sorted(b.tolist())))
+        extreme = int(counts[deviations >= observed].sum())
+        return Agreement(rho, extreme / math.factorial(n), smallest, n)
+    drawn = np.random.default_rng(seed).permuted(np.broadcast_to(b, (DRAWS, n)), axis=1)
+    extreme = int(np.count_nonzero(np.abs(n * (drawn @ a) - a.sum() * b.sum()) >= observed))
+    p = (extreme + 1) / (DRAWS + 1)
+    return Agreement(rho, p, smallest, n, math.sqrt(p * (1 - p) / DRAWS))
+
+
+def smooth_p_value(scores: ArrayLike, values: ArrayLike) -> float:
+    """Return a two-sided p-value of Spearman's ρ under a null that keeps both curves smooth.
+
+    Over layers, scores and values change slowly, so even unrelated curves agree or disagree
+    strongly, and the permutation test, which takes the layers as exchangeable, finds too much. Here
+    the null is the 2n circular shifts of the values along the layers, forwards and reversed: p is
+    the share whose |ρ| is at least the observed one, so its least value is 1/(2n). A shift joins the
+    last layer to the first, which unrelated curves need not survive: take it as a check, not as exact.
+
+    Args:
+        scores: shape (layers,), in the order of the layers.
+        values: shape (layers,), likewise.
+
+    Raises:
+        InputError: fewer than two layers, different lengths, or a value is not finite.
+    """
+    x, y = _checked(scores, values)
+    if _constant(x, y):
+        return 1.0
+    a, b = _integer_ranks(x), _integer_ranks(y)
+    shifted = [np.roll(curve, shift) for curve in (b, b[::-1]) for shift in range(len(b))]
+    observed = abs(_deviation(a, b))
+    return sum(abs(_deviation(a, curve)) >= observed for curve in shifted) / len(shifted)
+
+
+def kendall_tau(scores: ArrayLike, values: ArrayLike) -> float:
+    """Return Kendall's τ_b, in [-1, 1]; 0 where it is undefined (constant scores or values).
+
+    Raises:
+        InputError: as `spearman`.
+    """
+    x, y = _checked(scores, values)
+    return 0.0 if _constant(x, y) else float(scipy.stats.kendalltau(x, y).statistic)
+
+
+def weighted_tau(scores: ArrayLike, values: ArrayLike) -> float:
+    """Return Vigna's τ_w with hyperbolic weights, in [-1, 1]; 0 where it is undefined.
+
+    Pairs among the best candidates count more; the average of the weights by scores and by values.
+
+    Raises:
+        InputError: as `spearman`.
+    """
+    x, y = _checked(scores, values)
+    return 0.0 if _constant(x, y) else float(scipy.stats.weightedtau(x, y).statistic)
+
+
+def regret(scores: ArrayLike, values: ArrayLike, k: int = 1) -> float:
+    """Return what choosing by the scores costs: the best value less the best among the top k.
+
+    In the metric's own unit, at least 0. Where scores tie across the k-th place, the mean over all
+    ways to break the tie: constant scores have the regret of a random choice.
+
+    Args:
+        scores: shape (candidates,).
+        values: shape (candidates,), turned so that higher is better.
+        k: how many candidates one can afford to fine-tune, 1 to the number of candidates.
+
+    Raises:
+        InputError: as `spearman`, or k is out of range.
+    """
+    x, y = _checked(scores, values)
+    if not 1 <= k <= len(x):
+        raise InputError(f"regret: k is {k}, must be 1 to {len(x)}, the number of candidates")
+    threshold = np.sort(x)[-k]
+    sure = y[x > threshold]
+    tied = np.sort(y[x == threshold])[::-1]
+    chosen = k - len(sure)
+    floor = sure.max() if len(sure) else -math.inf
+    ways = math.comb(len(tied), chosen)
+    expected = math.fsum(
+        max(floor, value) * math.comb(len(tied) - place, chosen - 1) / ways
+        for place, value in enumerate(tied.tolist(), start=1)
+    )
+    return max(0.0, float(y.max()) - expected)
+
+
+def _checked(scores: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.asarray(scores, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    for name, array in (("scores", x), ("values", y)):
+        if array.ndim != 1:
+            raise InputError(f"{name}: shape {array.shape}, must be (candidates,)")
+        if not np.isfinite(array).all():
+            raise InputError(f"{name}: NaN or infinity at {int(np.argmin(np.isfinite(array)))}; leave it out")
+    if len(x) != len(y):
+        raise InputError(f"scores: {len(x)} candidates, but values: {len(y)}; give one of each a candidate")
+    if len(x) < 2:
+        raise InputError(f"scores: {len(x)} candidates; a ranking needs at least two")
+    return x, y
+
+
+def _constant(x: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
+    return bool((x == x[0]).all() or (y == y[0]).all())
+
+
+def _integer_ranks(x: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return average ranks times their common denominator (1, or 2 with ties), so that sums are exact."""
+    doubled = np.rint(2 * scipy.stats.rankdata(x)).astype(np.int64)
+    return doubled // 2 if not (doubled % 2).any() else doubled
+
+
+def _deviation(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
+    """Return n² times the covariance of two integer rankings, exactly."""
+    return len(a) * int(a @ b) - int(a.sum()) * int(b.sum())
+
+
+@functools.lru_cache(maxsize=256)
+def _null(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the permutations of b by |n Σ a_i b_π(i) − Σa Σb|: distinct values and their counts.
+
+    Adds one place i at a time: which elements of b are used, and the sum so far, is all that counts,
+    so n·2ⁿ⁻¹ additions of histograms serve for n! permutations.
+    """
+    n = len(a)
+    size = int(np.dot(a, b)) + 1  # both ascend: the largest sum there is
+    histograms = np.zeros((1, size), dtype=np.int64)
+    histograms[0, 0] = 1
+    row: dict[tuple[int, ...], int] = {(): 0}
+    for place in range(n):
+        subsets = {subset: i for i, subset in enumerate(itertools.combinations(range(n), place + 1))}
+        grown = np.zeros((len(subsets), size), dtype=np.int64)
+        for j in range(n):
+            without = [subset for subset in row if j not in subset]
+            before = [row[subset] for subset in without]
+            after = [subsets[tuple(sorted((*subset, j)))] for subset in without]
+            step = a[place] * b[j]
+            grown[after, step:] += histograms[before, : size - step]
+        histograms, row = grown, subsets
+    sums = np.flatnonzero(histograms[0])
+    deviations = np.abs(n * sums - sum(a) * sum(b))
+    distinct, inverse = np.unique(deviations, return_inverse=True)
+    counts = np.zeros(len(distinct), dtype=np.int64)
+    np.add.at(counts, inverse, histograms[0, sums])
+    return distinct, counts
