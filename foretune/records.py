@@ -105,29 +105,72 @@ class ScoreRecord(_Record):
     accumulate_seconds: float
     score_seconds: float
 
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        """Return which cell of the grid this is."""
+        return (self.suite, self.task, self.model, self.layer, self.estimator)
+
 
 class AgreementRecord(_Record):
-    """How well an estimator's scores agree with the ground truth in one setting."""
+    """How well an estimator's scores agree with the ground truth in one setting.
+
+    The candidates are the layers of `model`, or, with `model` = `all`, models. Where the estimator
+    gave no score for one of them, `status` is `failed`, `error` says why, and there is no statistic.
+
+    Attributes:
+        layer_policy: how a model's layers make its score (`last`, `best`, `mean`); `each` for layers.
+        names: the candidates: layer numbers or models.
+        scores: one a candidate, higher predicts better transfer.
+        values: the metric after fine-tuning, in its own direction, mean over seeds.
+        deviations: the standard deviation of that over seeds; None with a single seed.
+        seeds: the least number of seeds that a candidate was fine-tuned with.
+        smooth_p_value: see `agreement.smooth_p_value`; None for models.
+        regret: the best value less that of the candidate with the best score, in the metric's unit.
+        regret_at_3: the same for the best of the three candidates with the best scores.
+        score_seconds: what the scores of all candidates cost: forward passes, statistics, scores.
+        fine_tune_seconds: what fine-tuning all candidates with one seed costs.
+        cost_ratio: the latter over the former.
+        least_spearman: the gate that was applied; None where there is none.
+        largest_p_value: likewise.
+        reason: why a gate is low or absent.
+        passed: whether the gates hold.
+    """
 
     kind: Literal["agreement"] = "agreement"
     setting: Literal["layers", "models"]
     estimator: str
     layer_policy: str
+    status: Literal["done", "failed"] = "done"
+    error: str = ""
+    metric: str
+    direction: Literal["higher", "lower"]
     candidates: int
     names: list[str]
-    scores: list[float]
+    scores: list[float | None]
     values: list[float]
-    spearman: float
-    p_value: float
+    deviations: list[float | None]
+    seeds: int
+    spearman: float | None
+    p_value: float | None
     smallest_p_value: float
-    kendall: float
-    regret: float
+    p_value_error: float = 0.0
+    smooth_p_value: float | None
+    kendall: float | None
+    weighted_kendall: float | None
+    regret: float | None
+    regret_at_3: float | None
     score_seconds: float
     fine_tune_seconds: float
-    cost_ratio: float
-    least_spearman: float | None
-    largest_p_value: float | None
-    passed: bool
+    cost_ratio: float | None
+    least_spearman: float | None = None
+    largest_p_value: float | None = None
+    reason: str = ""
+    passed: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str, str]:
+        """Return which cell of the grid this is."""
+        return (self.suite, self.task, self.setting, self.model, self.estimator, self.layer_policy)
 
 
 Record = TuningRecord | ScoreRecord | AgreementRecord
@@ -171,7 +214,9 @@ def read(path: Path) -> list[Record]:
             if first["type"] == "json_invalid":  # torn
                 continue
             where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{path}:{number}: not a record of schema {SCHEMA}: {where}: {first['msg']}") from None
+            raise InputError(
+                f"{path}:{number}: not a record of schema {SCHEMA}: {where}: {first['msg']}"
+            ) from None
     return records
 
 
@@ -183,6 +228,31 @@ def read_tuning(paths: Iterable[Path]) -> list[TuningRecord]:
             if isinstance(record, TuningRecord) and record.status == "done":
                 runs[record.key] = record
     return list(runs.values())
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Return the last record of every run and cell, in the order in which these first came."""
+    last: dict[tuple[object, ...], Record] = {}
+    for record in records:
+        last[(record.kind, *record.key)] = record
+    return list(last.values())
+
+
+def rewrite(path: Path, records: Iterable[Record]) -> None:
+    """Replace a file of records as a whole: readers see the old file or the new one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = "".join(record.model_dump_json(by_alias=True) + "\n" for record in records)
+    with FileLock(f"{path}.lock"):
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            file.write(lines.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
 
 
 def provenance(device: str = "cpu") -> Provenance:
@@ -220,12 +290,17 @@ def _code_version() -> tuple[str, bool]:
     root = Path(__file__).resolve().parent.parent
     git = ["git", "-C", str(root)]
     try:
-        top = subprocess.run([*git, "rev-parse", "--show-toplevel", "HEAD"], capture_output=True, text=True, check=True)
-        toplevel, commit = top.stdout.split()
+        top = subprocess.run(
+            [*git, "rev-parse", "--show-toplevel", "HEAD"], capture_output=True, text=True, check=True
+        )
+        toplevel, commit = top.stdout.splitlines()
         if Path(toplevel).resolve() != root:
             raise FileNotFoundError(toplevel)  # installed inside somebody else's checkout
         status = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError, ValueError):
         return _package_versions()["foretune"], False

@@ -1,0 +1,240 @@
+"""Records: what is written is read back, whoever was killed or wrote at the same time."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from foretune import records
+from foretune.records import AgreementRecord, Provenance, ScoreRecord, TuningRecord
+from foretune.tasks.errors import InputError
+from pydantic import ValidationError
+
+PROVENANCE = Provenance(
+    commit="0123456789ab",
+    dirty=False,
+    python="3.11.0",
+    machine="Linux x86_64",
+    device="cpu",
+    threads=1,
+    packages={"torch": "2.11.0"},
+    started="2026-01-01T00:00:00+00:00",
+)
+
+
+def score(**changes):
+    values = {
+        "task": "asr",
+        "suite": "embedded",
+        "data_revision": "aaaaaaaaaaaa",
+        "model": "hubert",
+        "provenance": PROVENANCE,
+        "model_revision": "bbbbbbbbbbbb",
+        "layer": 3,
+        "estimator": "logme",
+        "score": 0.25,
+        "seed": 0,
+        "utterances": 10,
+        "samples": 100,
+        "forward_seconds": 1.0,
+        "accumulate_seconds": 0.5,
+        "score_seconds": 0.1,
+    }
+    return ScoreRecord(**(values | changes))
+
+
+def tuning(**changes):
+    values = {
+        "task": "asr",
+        "suite": "embedded",
+        "data_revision": "aaaaaaaaaaaa",
+        "model": "hubert",
+        "provenance": PROVENANCE,
+        "model_revision": "bbbbbbbbbbbb",
+        "protocol": "layer",
+        "layer": 3,
+        "seed": 0,
+        "learning_rate": 1e-3,
+        "steps": 10,
+        "status": "done",
+        "metric": "wer",
+        "direction": "lower",
+        "value": 0.5,
+        "metrics": {"wer": 0.5, "cer": 0.2},
+        "parameters_trained": 1000,
+        "train_utterances": 10,
+        "test_utterances": 5,
+        "wall_seconds": 60.0,
+        "cpu_seconds": 59.0,
+        "peak_memory_bytes": 1 << 20,
+    }
+    return TuningRecord(**(values | changes))
+
+
+def agreement(**changes):
+    values = {
+        "task": "asr",
+        "suite": "embedded",
+        "data_revision": "aaaaaaaaaaaa",
+        "model": "hubert",
+        "provenance": PROVENANCE,
+        "setting": "layers",
+        "estimator": "logme",
+        "layer_policy": "each",
+        "metric": "wer",
+        "direction": "lower",
+        "candidates": 3,
+        "names": ["0", "1", "2"],
+        "scores": [1.0, 2.0, 3.0],
+        "values": [0.5, 0.4, 0.3],
+        "deviations": [0.01, None, 0.02],
+        "seeds": 1,
+        "spearman": 1.0,
+        "p_value": 1 / 3,
+        "smallest_p_value": 1 / 3,
+        "smooth_p_value": 2 / 6,
+        "kendall": 1.0,
+        "weighted_kendall": 1.0,
+        "regret": 0.0,
+        "regret_at_3": 0.0,
+        "score_seconds": 1.6,
+        "fine_tune_seconds": 160.0,
+        "cost_ratio": 100.0,
+    }
+    return AgreementRecord(**(values | changes))
+
+
+class TestAppendAndRead:
+    def test_every_kind_comes_back(self, tmp_path):
+        path = tmp_path / "new folder" / "records.jsonl"
+        written = [tuning(), score(), agreement(), score(score=None, error="no source speech")]
+        for record in written:
+            records.append(path, record)
+        assert records.read(path) == written
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [line["kind"] for line in lines] == ["tuning", "score", "agreement", "score"]
+        assert all(line["schema"] == 1 for line in lines)
+
+    def test_a_torn_line_is_left_out_and_stays_apart_from_the_next(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        records.append(path, score(layer=1))
+        whole = path.read_bytes()
+        for cut in range(len(whole), 2 * len(whole)):  # killed at any byte while writing a second record
+            path.write_bytes((whole + whole)[:cut])
+            complete = 2 if cut >= 2 * len(whole) - 1 else 1  # only the line's end is missing
+            assert len(records.read(path)) == complete
+        path.write_bytes(whole + whole[: len(whole) // 2])
+        records.append(path, score(layer=2))
+        assert [record.layer for record in records.read(path)] == [1, 2]
+
+    def test_a_line_torn_inside_a_letter(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        records.append(path, score(error="café"))
+        whole = path.read_bytes()
+        path.write_bytes(whole + whole[: whole.index("é".encode()) + 1])
+        assert [record.error for record in records.read(path)] == ["café"]
+
+    def test_writers_at_once_lose_nothing(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        path.with_suffix(".json").write_text(score().model_dump_json(by_alias=True))
+        program = (
+            "import sys, pathlib; from foretune import records\n"
+            "path, writer = pathlib.Path(sys.argv[1]), int(sys.argv[2])\n"
+            "template = records.ScoreRecord.model_validate_json(path.with_suffix('.json').read_text())\n"
+            "for seed in range(50):\n"
+            "    records.append(path, template.model_copy(\n"
+            "        update={'layer': writer, 'seed': seed, 'error': 'x' * 9000}))\n"
+        )
+        writers = [subprocess.Popen([sys.executable, "-c", program, path, str(i)]) for i in range(3)]
+        assert [writer.wait() for writer in writers] == [0, 0, 0]
+        found = [(record.layer, record.seed) for record in records.read(path)]
+        assert sorted(found) == [(writer, seed) for writer in range(3) for seed in range(50)]
+
+    def test_missing_file(self, tmp_path):
+        with pytest.raises(InputError, match=r"absent\.jsonl: no such file of records"):
+            records.read(tmp_path / "absent.jsonl")
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"schema": 2}, r"records\.jsonl:2: not a record of schema 1: score\.schema"),
+            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1"),
+            ({"layer": "three"}, r"records\.jsonl:2: .*score\.layer"),
+            ({"unheard": 1}, r"records\.jsonl:2: .*score\.unheard"),
+        ],
+    )
+    def test_a_finished_line_that_is_not_a_record(self, tmp_path, change, message):
+        path = tmp_path / "records.jsonl"
+        records.append(path, score())
+        line = json.loads(path.read_text()) | change
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        with pytest.raises(InputError, match=message):
+            records.read(path)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, np.float32("nan")])
+    def test_nan_never_becomes_a_record(self, bad):
+        with pytest.raises(ValidationError, match="finite"):
+            score(score=bad)
+        with pytest.raises(ValidationError, match="finite"):
+            tuning(metrics={"wer": bad})
+        with pytest.raises(ValidationError, match="finite"):
+            agreement(values=[0.5, bad, 0.3])
+
+    def test_nan_in_a_file_is_refused(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        line = json.loads(score().model_dump_json(by_alias=True)) | {"score": math.nan}
+        path.write_text(json.dumps(line) + "\n")  # json.dumps writes NaN
+        with pytest.raises(InputError, match=r"records\.jsonl:1"):
+            records.read(path)
+
+    def test_numpy_numbers_become_numbers(self):
+        record = score(
+            score=np.float32(0.5), layer=np.int64(4), samples=np.int32(7), forward_seconds=np.float64(1)
+        )
+        line = json.loads(record.model_dump_json())
+        assert (line["score"], line["layer"], line["samples"], line["forward_seconds"]) == (0.5, 4, 7, 1.0)
+
+    def test_floats_come_back_to_the_bit(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        values = [0.1 + 0.2, 1e-300, 2 / 3, -5.511463844797178e-06]
+        for value in values:
+            records.append(path, score(score=value))
+        assert [record.score for record in records.read(path)] == values
+
+
+class TestLatestAndRewrite:
+    def test_the_last_of_a_cell_counts(self):
+        kept = records.latest([score(score=1.0), tuning(), score(layer=4), score(score=2.0)])
+        assert kept == [score(score=2.0), tuning(), score(layer=4)]
+
+    def test_rewrite_replaces_the_file(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        records.append(path, score())
+        records.rewrite(path, [agreement(), tuning()])
+        assert records.read(path) == [agreement(), tuning()]
+        assert {file.name for file in tmp_path.iterdir()} <= {"records.jsonl", "records.jsonl.lock"}
+
+
+class TestReadTuning:
+    def test_finished_runs_only_and_the_last_of_each(self, tmp_path):
+        first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+        records.append(first, tuning(value=0.9))
+        records.append(first, score())
+        records.append(first, tuning(seed=1, status="failed", value=None, error="diverged"))
+        records.append(second, tuning(value=0.4))
+        assert records.read_tuning([first, second]) == [tuning(value=0.4)]
+
+
+class TestProvenance:
+    def test_names_code_packages_and_machine(self):
+        provenance = records.provenance()
+        assert provenance.packages["torch"].startswith("2.")
+        assert len(provenance.commit) >= 5
+        assert provenance.started.endswith("+00:00")
