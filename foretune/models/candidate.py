@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from foretune.tasks.errors import InputError
+
 from .frame_grid import FrameGrid
 
 
@@ -73,15 +75,44 @@ class Candidate(ABC):
         """
 
     @abstractmethod
-    def forward(self, batch: dict[str, Tensor], *, last_layer: int | None = None) -> HiddenStates:
-        """Run the encoder on a padded batch and return the hidden states of every layer.
+    def front_end_features(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Run the convolutional front end, which fine-tuning freezes and whose output it may keep.
+
+        Args:
+            batch: from `batch`.
+
+        Returns:
+            Features (batch, frames, channels), as they are before any projection to the encoder's
+            own dimension, and the valid frames of each utterance, (batch,), int64.
+        """
+
+    @abstractmethod
+    def forward_from_features(
+        self, features: Tensor, lengths: Tensor, *, last_layer: int | None = None
+    ) -> HiddenStates:
+        """Run the rest of the encoder on the front end's output.
 
         Differentiable unless called under `torch.inference_mode()`. What padding holds changes nothing.
 
         Args:
-            batch: from `batch`.
-            last_layer: stop after this layer; the final norm, where the family has one, follows it.
+            features: from `front_end_features`, (batch, frames, channels); frames may be more than
+                the longest length.
+            lengths: valid frames of each utterance, (batch,), at least 1.
+            last_layer: stop after this layer, 0..num_layers; the last by default.
+
+        Returns:
+            Layers 0..last_layer. The last of them has the encoder's final norm, where the family has
+            one; so the last tensor for `last_layer=l` is layer l of a full pass, up to that norm.
         """
+
+    def forward(self, batch: dict[str, Tensor], *, last_layer: int | None = None) -> HiddenStates:
+        """Run the encoder on a padded batch: the front end, then the rest up to `last_layer`.
+
+        Args:
+            batch: from `batch`.
+            last_layer: as in `forward_from_features`.
+        """
+        return self.forward_from_features(*self.front_end_features(batch), last_layer=last_layer)
 
     @abstractmethod
     def front_end(self) -> nn.Module | None:
@@ -89,7 +120,34 @@ class Candidate(ABC):
 
     @abstractmethod
     def parameters(self, layer: int) -> int:
-        """Return how many parameters the encoder has when cut after `layer`."""
+        """Return how many parameters the encoder has when cut after `layer`, front end included."""
+
+    def check_waveforms(self, waveforms: Sequence[NDArray[np.float32]]) -> None:
+        """Check that there are waveforms and that each of them gives a frame.
+
+        Raises:
+            InputError: there is none, or one is shorter than one frame.
+        """
+        if not waveforms:
+            raise InputError("an empty batch: give at least one waveform")
+        for position, waveform in enumerate(waveforms):
+            if self.grid.frames(len(waveform)) < 1:
+                raise InputError(
+                    f"waveform {position} has {len(waveform)} samples, too few for one frame of {self.name} "
+                    f"({self.grid.receptive_field}); leave it out"
+                )
+
+    def check_layer(self, layer: int | None) -> int:
+        """Return the layer to stop after, the last one by default.
+
+        Raises:
+            InputError: there is no such layer.
+        """
+        if layer is None:
+            return self.num_layers
+        if not 0 <= layer <= self.num_layers:
+            raise InputError(f"layer {layer}: {self.name} has layers 0 to {self.num_layers}")
+        return layer
 
     @property
     def device(self) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,8 +41,20 @@ class FrameGrid:
         return cls(stride, field)
 
     def frames(self, samples: int) -> int:
-        """Return how many frames a waveform of so many samples gives (unpadded convolutions)."""
-        return max(0, (samples - self.receptive_field) // self.stride + 1)
+        """Return how many frames a waveform of so many samples gives.
+
+        Of an unpadded stack, those whose receptive field lies inside the waveform. Of one that pads
+        (offset below 0), those whose centre does.
+
+        >>> FrameGrid(stride=320, receptive_field=400).frames(16_000)
+        49
+        >>> FrameGrid(stride=320, receptive_field=1040, offset=-520).frames(16_000)
+        50
+        """
+        if self.offset < 0:
+            first_centre = self.offset + self.receptive_field / 2
+            return max(0, math.ceil((samples - first_centre) / self.stride))
+        return max(0, (samples - self.offset - self.receptive_field) // self.stride + 1)
 
     def centres(self, frames: int) -> NDArray[np.float64]:
         """Return the centre of each frame's receptive field, in seconds, shape (frames,)."""

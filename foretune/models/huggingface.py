@@ -1,0 +1,103 @@
+"""Speech encoders of `transformers`, from a folder with a configuration and safetensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from foretune.tasks.errors import InputError
+
+from .candidate import Candidate, Card
+from .convolutional import ConvolutionalCandidate
+from .weights import check_weights, initialise, read_weights
+from .whisper import WhisperCandidate
+
+SAMPLE_RATE = 16_000
+
+
+def load_folder(folder: Path, name: str, *, device: str = "cpu", untrained: bool = False) -> Candidate:
+    """Load an encoder from a folder in the form of `save_pretrained`.
+
+    Args:
+        folder: holds config.json, safetensors, and possibly preprocessor_config.json and card.json.
+        name: what the candidate is called.
+        device: where the weights go.
+        untrained: take only the configuration, and draw the weights from a fixed seed.
+
+    Raises:
+        InputError: no folder, no configuration, an unknown architecture, no weights, pickled or
+            damaged or incomplete weights, another sample rate than 16 kHz.
+    """
+    config = _read_config(folder)
+    preprocessing = _read_json(folder / "preprocessor_config.json")
+    rate = preprocessing.get("sampling_rate", SAMPLE_RATE)
+    if rate != SAMPLE_RATE:
+        raise InputError(f"{folder}: the model takes speech at {rate} Hz; only {SAMPLE_RATE} Hz is supported")
+    if untrained:
+        module = initialise(config)
+    else:
+        check_weights(folder)
+        module = read_weights(folder, config)
+    card = _read_card(folder, config.model_type)
+    candidate: Candidate
+    if config.model_type == "whisper":
+        candidate = WhisperCandidate(name, module, card)
+    elif _is_convolutional(module):
+        normalise = bool(preprocessing.get("do_normalize", True))
+        candidate = ConvolutionalCandidate(name, module, card, normalise=normalise)
+    else:
+        raise InputError(f"{folder}: encoders of the family {config.model_type} are not supported")
+    try:
+        candidate.module.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {device}: {str(error).splitlines()[0]}") from None
+    return candidate
+
+
+def _is_convolutional(module: Any) -> bool:
+    config = module.config
+    parts = all(hasattr(module, part) for part in ("feature_extractor", "feature_projection", "encoder"))
+    # SEW squeezes time inside the encoder, so its layers lie on another grid
+    return parts and hasattr(config, "conv_kernel") and not hasattr(config, "squeeze_factor")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); restore the file") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object; restore the file")
+    return content
+
+
+def _read_card(folder: Path, family: str) -> Card:
+    content = _read_json(folder / "card.json")
+    named = ("pretraining_data", "objective", "licence", "source_suite")
+    known = {field: str(content.pop(field)) for field in named if content.get(field)}
+    return Card(family=str(content.pop("family", family)), details=content, **known)
+
+
+def _read_config(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give a model folder made by save_pretrained")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json in it; give a model folder made by save_pretrained")
+    stated = _read_json(folder / "config.json")
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (ValueError, KeyError, OSError, TypeError):
+        raise InputError(
+            f"{folder}: config.json does not describe an encoder that transformers has "
+            f"(model_type {stated.get('model_type')!r}); remote code is not run"
+        ) from None
+    # masking and dropped layers belong to pre-training; layers 0..L have to be there on every pass
+    for setting in ("mask_time_prob", "mask_feature_prob", "layerdrop", "encoder_layerdrop"):
+        if hasattr(config, setting):
+            setattr(config, setting, 0.0)
+    return config

@@ -1,0 +1,109 @@
+"""Weights of `transformers` models: safetensors only, whole, in float32."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from foretune.tasks.errors import InputError
+
+UNTRAINED_SEED = 0
+
+
+def check_weights(folder: Path) -> None:
+    """Check that a folder has weights that are not pickled.
+
+    Raises:
+        InputError: it has none.
+    """
+    if any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(
+        path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)
+    )
+    if pickled:
+        raise InputError(
+            f"{folder}: its weights are pickled ({pickled[0]}), which can run code and is not loaded; "
+            "save them with save_pretrained(folder, safe_serialization=True)"
+        )
+    raise InputError(f"{folder}: no weights in it; put model.safetensors beside config.json")
+
+
+def read_weights(folder: Path, config: Any) -> nn.Module:
+    """Build the model of a configuration and fill it from a folder's safetensors, in float32.
+
+    Raises:
+        InputError: the file is damaged, or does not hold every weight.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModel
+
+    try:
+        with _quiet():  # what it would report is checked below
+            module, loading = AutoModel.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder}: its weights cannot be read ({reason}); save the model again") from None
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{folder}: {len(missing)} weights are missing, the first {missing[0]}; "
+            "give the weights of the whole encoder"
+        )
+    loaded: nn.Module = module
+    return loaded
+
+
+def initialise(config: Any) -> nn.Module:
+    """Build the model of a configuration with weights drawn from a fixed seed, in float32."""
+    from transformers import AutoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(UNTRAINED_SEED)
+        module: Any = AutoModel.from_config(config, trust_remote_code=False)
+    untrained: nn.Module = module.float()
+    return untrained
+
+
+def weights_hash(module: nn.Module, *code: str) -> str:
+    """Return 12 hexadecimal digits over a module's weights and what else makes its features."""
+    digest = hashlib.sha256("\n".join(code).encode())
+    for key, tensor in sorted(module.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()[:12]
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of a module's parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep `transformers` from logging and from drawing progress bars, for a while."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,109 @@
+"""The encoder of Whisper. Radford et al., 2022, arXiv:2212.04356.
+
+It always sees 30 s of log-mel features, silence after the speech, and attends to all of it: that is
+how it was pre-trained. So an utterance's features do not depend on what else is in its batch. The
+frames whose centres lie inside the waveform count, the others are padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from foretune.tasks.errors import InputError
+
+from .candidate import Candidate, Card, HiddenStates
+from .frame_grid import FrameGrid
+from .weights import count_parameters, weights_hash
+
+_HOP, _WINDOW = 160, 400  # samples, of the log-mel features
+
+
+class WhisperCandidate(Candidate):
+    """Whisper's encoder on its own log-mel features."""
+
+    module: Any
+
+    def __init__(self, name: str, module: Any, card: Card) -> None:
+        """Take a loaded `WhisperModel`, or the encoder of one."""
+        from transformers import WhisperFeatureExtractor
+
+        self.name = name
+        encoder = module.get_encoder() if hasattr(module, "get_encoder") else module
+        self.module = encoder.eval()
+        self.card = card
+        self.num_layers = len(self.module.layers)
+        config = self.module.config
+        self.dimensions = (config.d_model,) * (self.num_layers + 1)
+        self.revision = weights_hash(self.module)
+        # two convolutions of kernel 3, padded by 1, the second of stride 2, on centred windows
+        self.grid = FrameGrid(
+            stride=2 * _HOP, receptive_field=_WINDOW + 4 * _HOP, offset=-(_WINDOW // 2 + 2 * _HOP)
+        )
+        self._longest = config.max_source_positions * self.grid.stride
+        self._log_mel = WhisperFeatureExtractor(
+            feature_size=config.num_mel_bins,
+            hop_length=_HOP,
+            n_fft=_WINDOW,
+            chunk_length=self._longest // self.sample_rate,
+        )
+
+    def batch(self, waveforms: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
+        """Compute log-mel features of the padded waveforms.
+
+        Returns:
+            `input_features` (batch, mel bins, frames) and `samples` (batch,), int64.
+
+        Raises:
+            InputError: a waveform is longer than the encoder's window (30 s), or holds no frame.
+        """
+        self.check_waveforms(waveforms)
+        for position, waveform in enumerate(waveforms):
+            if len(waveform) > self._longest:
+                raise InputError(
+                    f"waveform {position} lasts {len(waveform) / self.sample_rate:.1f} s, "
+                    f"and {self.name} takes {self._longest / self.sample_rate:g} s at most; cut it"
+                )
+        mel = self._log_mel(list(waveforms), sampling_rate=self.sample_rate, return_tensors="pt")
+        return {
+            "input_features": mel.input_features.to(self.device),
+            "samples": torch.tensor([len(waveform) for waveform in waveforms], device=self.device),
+        }
+
+    def front_end_features(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Run the two convolutions over the log-mel features; frames are always those of 30 s."""
+        hidden = nn.functional.gelu(self.module.conv1(batch["input_features"]))
+        hidden = nn.functional.gelu(self.module.conv2(hidden))
+        samples = batch["samples"]
+        lengths = torch.tensor([self.grid.frames(int(n)) for n in samples], device=samples.device)
+        return hidden.transpose(1, 2), lengths
+
+    def forward_from_features(
+        self, features: Tensor, lengths: Tensor, *, last_layer: int | None = None
+    ) -> HiddenStates:
+        """Add the positions and run the layers; valid frames only are returned."""
+        stop = self.check_layer(last_layer)
+        encoder = self.module
+        hidden = features + encoder.embed_positions.weight
+        longest = int(lengths.max())
+        layers = []
+        for layer in encoder.layers[:stop]:
+            layers.append(hidden[:, :longest])
+            output = layer(hidden, None)
+            hidden = output[0] if isinstance(output, tuple) else output
+        layers.append(encoder.layer_norm(hidden)[:, :longest])
+        return HiddenStates(layers, lengths)
+
+    def front_end(self) -> nn.Module:
+        """Return the two convolutions."""
+        return nn.ModuleList([self.module.conv1, self.module.conv2])
+
+    def parameters(self, layer: int) -> int:
+        """Count all but the layers above `layer`."""
+        stop = self.check_layer(layer)
+        return count_parameters(self.module) - count_parameters(self.module.layers[stop:])
