@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from .errors import InputError
 
@@ -20,6 +19,9 @@ SAMPLE_RATE = 16_000
 
 SHORTEST_SECONDS = 0.1
 """A shorter recording holds no speech to judge; an encoder's first frame alone takes 0.025 s."""
+
+LONGEST_SECONDS = 600.0
+"""A longer recording is no utterance, and would not fit an encoder's memory."""
 
 LARGEST_PEAK = 4.0
 """Float recordings may overshoot [-1, 1] and are clipped; beyond this they are on another scale."""
@@ -36,10 +38,13 @@ def read_audio(path: Path) -> NDArray[np.float32]:
 
     Raises:
         InputError: the file is missing, is not audio, is empty, is shorter than
-            `SHORTEST_SECONDS`, holds NaN or infinity, or is not scaled to [-1, 1].
+            `SHORTEST_SECONDS` or longer than `LONGEST_SECONDS`, holds NaN or infinity, or is
+            not scaled to [-1, 1].
     """
     waveform, sample_rate = decode_audio(path)
     if sample_rate != SAMPLE_RATE:
+        from scipy.signal import resample_poly
+
         divisor = gcd(SAMPLE_RATE, sample_rate)
         waveform = resample_poly(waveform, SAMPLE_RATE // divisor, sample_rate // divisor)
     # clipping comes last because the resampling filter overshoots too
@@ -58,16 +63,7 @@ def decode_audio(path: Path) -> tuple[NDArray[np.float32], int]:
     Raises:
         InputError: as `read_audio`.
     """
-    if not path.is_file():
-        what = "is a folder, not an audio file" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}; correct the path")
-    try:
-        channels, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: the file is empty; remove or replace it") from None
-        reason = " ".join(getattr(error, "error_string", str(error)).split()).rstrip(".")
-        raise InputError(f"{path}: cannot be read as audio ({reason}); give WAV, FLAC, OGG or MP3") from None
+    channels, sample_rate = _decode_channels(path)
     if len(channels) == 0:
         raise InputError(f"{path}: holds no samples; remove or replace it")
     if not np.isfinite(channels).all():
@@ -82,5 +78,25 @@ def decode_audio(path: Path) -> tuple[NDArray[np.float32], int]:
         raise InputError(
             f"{path}: samples reach {peak:g} where [-1, 1] is the scale of float audio; export it again"
         )
-    waveform: NDArray[np.float32] = channels.mean(axis=1, dtype=np.float32)
-    return waveform, int(sample_rate)
+    return channels.mean(axis=1, dtype=np.float32), sample_rate
+
+
+def _decode_channels(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Return samples of shape (samples, channels) and the sample rate in Hz."""
+    if not path.is_file():
+        what = "is a folder, not an audio file" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}; correct the path")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; remove or replace it")
+    try:
+        with soundfile.SoundFile(path) as file:
+            seconds = file.frames / file.samplerate
+            if seconds > LONGEST_SECONDS:
+                raise InputError(
+                    f"{path}: {seconds:.0f} s long where {LONGEST_SECONDS:.0f} s is the most; "
+                    "cut it into utterances"
+                )
+            return file.read(dtype="float32", always_2d=True), int(file.samplerate)
+    except (soundfile.SoundFileError, OSError) as error:
+        reason = " ".join(getattr(error, "error_string", str(error)).split()).rstrip(".")
+        raise InputError(f"{path}: cannot be read as audio ({reason}); give WAV, FLAC, OGG or MP3") from None

@@ -7,7 +7,14 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from foretune.tasks.audio import LARGEST_PEAK, SAMPLE_RATE, SHORTEST_SECONDS, decode_audio, read_audio
+from foretune.tasks.audio import (
+    LARGEST_PEAK,
+    LONGEST_SECONDS,
+    SAMPLE_RATE,
+    SHORTEST_SECONDS,
+    decode_audio,
+    read_audio,
+)
 from foretune.tasks.errors import InputError
 
 LOSSY_TOLERANCE = 0.05
@@ -144,3 +151,18 @@ def test_integers_saved_as_floats_are_refused_and_not_clipped(tmp_path: Path) ->
     samples[100] = 2 * LARGEST_PEAK
     with pytest.raises(InputError, match=r"samples reach 8 where \[-1, 1\]"):
         read_audio(write(tmp_path / "a.wav", samples, subtype="FLOAT"))
+
+
+def test_a_recording_that_is_no_utterance_is_refused(tmp_path: Path) -> None:
+    low_rate = 100
+    path = write(tmp_path / "meeting.wav", np.zeros(round(LONGEST_SECONDS * low_rate) + low_rate), low_rate)
+    with pytest.raises(InputError, match=r"meeting\.wav: 601 s long where 600 s is the most; cut it"):
+        read_audio(path)
+
+
+def test_a_truncated_flac_is_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 3 * SAMPLE_RATE)
+    path = write(tmp_path / "a.flac", noise)
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(InputError, match=r"a\.flac: "):
+        read_audio(path)

@@ -1,0 +1,100 @@
+"""The tasks' metrics, over a whole test part.
+
+References and hypotheses are sequences of equal length, one string an utterance. Error rates are
+errors per reference token over all utterances together, 0 at best, and may exceed 1; accuracies
+lie in [0, 1].
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from .errors import InputError
+
+_APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'", "\u2018": "'"})
+
+
+def normalise_transcript(text: str) -> str:
+    """Reduce a transcript to what a character CTC model is to write.
+
+    Lower case; the letters of every script, with their combining marks, and the apostrophe stay;
+    everything else (digits, punctuation, hyphens) separates words; one space between words.
+
+    >>> normalise_transcript("  Żółw’s WELL-known, 3 times!")
+    "żółw's well known times"
+    """
+    composed = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).lower()
+    kept = (character if _is_spelling(character) else " " for character in composed)
+    return " ".join("".join(kept).split())
+
+
+def _is_spelling(character: str) -> bool:
+    # categories L* are letters; M* are marks, which carry the vowels of many Indic scripts
+    return character == "'" or unicodedata.category(character)[0] in "LM"
+
+
+def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Return substituted, deleted and inserted words per word of the references.
+
+    An empty reference adds no words; what is recognised there counts as inserted.
+
+    Raises:
+        ValueError: the lengths differ, or there are no utterances.
+        InputError: no reference has a word.
+    """
+    import jiwer
+
+    _check_pairs(references, hypotheses)
+    if not any(reference.split() for reference in references):
+        raise InputError("references: not one has a word, so no error rate exists; give transcripts")
+    return float(jiwer.wer(list(references), list(hypotheses)))
+
+
+def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Return substituted, deleted and inserted characters, spaces too, per reference character.
+
+    Raises:
+        ValueError: the lengths differ, or there are no utterances.
+        InputError: no reference has a character other than space.
+    """
+    import jiwer
+
+    _check_pairs(references, hypotheses)
+    if not any(reference.split() for reference in references):
+        raise InputError("references: not one has a character, so no error rate exists; give transcripts")
+    return float(jiwer.cer(list(references), list(hypotheses)))
+
+
+def accuracy(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Return the share of utterances whose label is right.
+
+    Raises:
+        ValueError: the lengths differ, or there are no utterances.
+    """
+    _check_pairs(references, hypotheses)
+    right = sum(reference == hypothesis for reference, hypothesis in zip(references, hypotheses, strict=True))
+    return right / len(references)
+
+
+def unweighted_accuracy(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Return the mean, over the classes that occur in the references, of each class's recall.
+
+    Also called unweighted average recall or balanced accuracy.
+
+    Raises:
+        ValueError: the lengths differ, or there are no utterances.
+    """
+    from sklearn.metrics import recall_score
+
+    _check_pairs(references, hypotheses)
+    # balanced_accuracy_score is the same number but warns when a hypothesis is of another class
+    classes = sorted(set(references))
+    return float(recall_score(list(references), list(hypotheses), labels=classes, average="macro"))
+
+
+def _check_pairs(references: Sequence[str], hypotheses: Sequence[str]) -> None:
+    if len(references) != len(hypotheses):
+        raise ValueError(f"{len(references)} references but {len(hypotheses)} hypotheses")
+    if len(references) == 0:
+        raise ValueError("no utterances to evaluate")
