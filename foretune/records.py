@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foretune.tasks.errors import InputError
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 
 
 class Provenance(BaseModel):

@@ -1,0 +1,116 @@
+"""The ground truth of a task: what fine-tuning gave, averaged over seeds, and what it cost."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from foretune.records import TuningRecord, read_tuning
+from foretune.tasks.errors import InputError
+
+LEAST_CANDIDATES = 3
+"""Below this many candidates there is no ranking to speak of."""
+
+
+def shipped(suite: str = "embedded") -> Path:
+    """Return the file of fine-tuning records that ships for a suite (it may be missing)."""
+    return Path(str(files("foretune.tasks"))) / "ground_truth" / f"{suite}.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What fine-tuning one candidate gave.
+
+    Attributes:
+        value: the metric in its own direction, mean over seeds.
+        deviation: its standard deviation over seeds (n - 1); None with a single seed.
+        seeds: how many.
+        wall_seconds: of one run, mean over seeds.
+    """
+
+    value: float
+    deviation: float | None
+    seeds: int
+    wall_seconds: float
+
+    @classmethod
+    def over_seeds(cls, runs: Sequence[TuningRecord]) -> Outcome:
+        """Average the runs of one candidate, which differ in their seeds only."""
+        values = [run.value for run in runs if run.value is not None]
+        return cls(
+            value=math.fsum(values) / len(values),
+            deviation=statistics.stdev(values) if len(values) > 1 else None,
+            seeds=len(values),
+            wall_seconds=math.fsum(run.wall_seconds for run in runs) / len(runs),
+        )
+
+
+class GroundTruth:
+    """The finished fine-tuning runs of one task.
+
+    Attributes:
+        task: the task's name.
+        runs: on whatever data and weights; what is asked for is matched by revision.
+        metric: what the values are.
+        direction: whether `higher` or `lower` is better.
+    """
+
+    def __init__(self, task: str, runs: Iterable[TuningRecord]) -> None:
+        self.task = task
+        self.runs = [
+            run for run in runs if run.task == task and run.status == "done" and run.value is not None
+        ]
+
+    @classmethod
+    def read(cls, task: str, paths: Iterable[Path]) -> GroundTruth:
+        """Read a task's runs from several files; of repeated runs the last counts.
+
+        Raises:
+            InputError: a file is missing or holds something else.
+        """
+        return cls(task, read_tuning(paths))
+
+    def models(self, protocol: Literal["layer", "full"]) -> list[str]:
+        """Return the models that were fine-tuned cut after several layers, or as a whole, by name."""
+        layers: dict[str, set[int]] = {}
+        for run in self.runs:
+            if run.protocol == protocol:
+                layers.setdefault(run.model, set()).add(run.layer)
+        least = LEAST_CANDIDATES if protocol == "layer" else 1
+        return sorted(model for model, found in layers.items() if len(found) >= least)
+
+    def outcomes(
+        self, model: str, protocol: Literal["layer", "full"], *, data_revision: str, model_revision: str
+    ) -> dict[int, Outcome]:
+        """Return a model's outcome by the layer it was cut after, in order.
+
+        Args:
+            model: the candidate's name.
+            protocol: `layer`, or `full`: the whole encoder, whose only layer is the last.
+            data_revision: of the data that the estimators see now.
+            model_revision: of the weights that they see now.
+
+        Raises:
+            InputError: there is none, or only for other data or other weights.
+        """
+        runs = [run for run in self.runs if (run.model, run.protocol) == (model, protocol)]
+        what = f"{self.task}: {'layers of ' if protocol == 'layer' else ''}{model}"
+        if not runs:
+            raise InputError(f"{what}: never fine-tuned; add --fine-tune missing to do it now")
+        current = [
+            run for run in runs if (run.data_revision, run.model_revision) == (data_revision, model_revision)
+        ]
+        if not current:
+            last = runs[-1]
+            raise InputError(
+                f"{what}: the ground truth is stale (fine-tuned on data {last.data_revision} from weights "
+                f"{last.model_revision}, now {data_revision} and {model_revision}); "
+                "add --fine-tune missing to do it again"
+            )
+        layers = sorted({run.layer for run in current})
+        return {layer: Outcome.over_seeds([run for run in current if run.layer == layer]) for layer in layers}
