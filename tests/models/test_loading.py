@@ -1,0 +1,245 @@
+"""Loading: names, folders, twins, and everything that is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from foretune import models
+from foretune.models import load_candidate, names
+from foretune.models.huggingface import load_folder
+from foretune.models.weights import read_weights, weights_hash
+from foretune.tasks.errors import InputError
+
+
+@pytest.fixture
+def folder(tiny_folders, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(tiny_folders("hubert-stable"), tmp_path / "model")
+
+
+def test_filter_banks_and_the_zoo_with_its_twins_are_shipped():
+    shipped = names()
+    assert shipped[0] == "fbank"
+    zoo = [name for name in shipped[1:] if not name.endswith("-untrained")]
+    assert shipped[1 + len(zoo) :] == [name + "-untrained" for name in zoo]
+    assert {path.name for path in models.ZOO.glob("*") if path.is_dir()} >= set(zoo)
+
+
+def test_half_precision_weights_are_used_in_single_precision(tiny_folders):
+    folder = tiny_folders("hubert-stable")
+    stored = load_file(folder / "model.safetensors")
+    candidate = load_candidate(str(folder))
+    weight = candidate.module.encoder.layers[0].feed_forward.intermediate_dense.weight
+    assert weight.dtype == torch.float32
+    assert stored["encoder.layers.0.feed_forward.intermediate_dense.weight"].dtype == torch.float16
+    torch.testing.assert_close(
+        weight.half(), stored["encoder.layers.0.feed_forward.intermediate_dense.weight"], rtol=0, atol=0
+    )
+
+
+def test_the_same_folder_gives_the_same_revision_and_other_weights_another(folder):
+    first = load_candidate(str(folder)).revision
+    assert load_candidate(str(folder)).revision == first
+    assert len(first) == 12
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer_norm.bias"][0] += 1
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load_candidate(str(folder)).revision != first
+
+
+def test_normalisation_follows_the_preprocessing_and_is_part_of_the_revision(folder):
+    with_it = load_candidate(str(folder))
+    (folder / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False}))
+    without = load_candidate(str(folder))
+    assert without.revision != with_it.revision
+    waveform = np.linspace(0, 0.5, 4_000, dtype=np.float32)
+    np.testing.assert_array_equal(without.batch([waveform])["input_values"][0], waveform)
+
+
+def test_a_card_beside_the_weights_is_read(folder):
+    card = {"pretraining_data": "embedded", "licence": "Apache-2.0", "objective": "CTC", "steps": 3}
+    (folder / "card.json").write_text(json.dumps(card))
+    read = load_candidate(str(folder)).card
+    assert (read.pretraining_data, read.licence, read.objective) == ("embedded", "Apache-2.0", "CTC")
+    assert read.family == "hubert"
+    assert read.details == {"steps": 3}
+
+
+def test_weights_with_a_head_on_top_are_read_without_it(tiny_folders, tmp_path):
+    from transformers import HubertConfig, HubertForCTC
+
+    config = HubertConfig.from_pretrained(tiny_folders("hubert-stable"), vocab_size=9)
+    HubertForCTC(config).save_pretrained(tmp_path / "ctc")
+    assert load_candidate(str(tmp_path / "ctc")).num_layers == 3
+
+
+def test_twins_differ_from_their_sibling_and_are_always_the_same(tiny_folders):
+    name = str(tiny_folders("hubert-stable"))
+    trained = load_candidate(name)
+    state = torch.random.get_rng_state()
+    twin = load_candidate(name + "-untrained")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.rand(3)
+    again = load_candidate(name + "-untrained")
+    assert twin.revision == again.revision != trained.revision
+    assert twin.parameters(3) == trained.parameters(3)
+    assert twin.name == name + "-untrained"
+
+
+def test_a_twin_needs_no_weights(folder):
+    (folder / "model.safetensors").unlink()
+    assert load_candidate(f"{folder}-untrained").num_layers == 3
+
+
+def test_installed_packages_add_candidates(monkeypatch):
+    class Entry:
+        name = "theirs"
+
+        def load(self):
+            return lambda *, device: ("their candidate", device)
+
+    class Entries:
+        names = frozenset({"theirs"})
+
+        def __getitem__(self, name):
+            return Entry()
+
+    monkeypatch.setattr(models.importlib.metadata, "entry_points", lambda group: Entries())
+    assert load_candidate("theirs", device="cpu") == ("their candidate", "cpu")
+
+
+def test_weights_are_hashed_with_their_names():
+    one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    other.load_state_dict(one.state_dict())
+    assert weights_hash(one) == weights_hash(other)
+    assert weights_hash(one, "another code") != weights_hash(one)
+    with torch.no_grad():
+        other.bias[0] += 1
+    assert weights_hash(one) != weights_hash(other)
+
+
+def test_loading_keeps_the_logging_of_transformers_as_it_was(tiny_folders, capfd):
+    from transformers import AutoConfig
+    from transformers.utils import logging
+
+    logging.set_verbosity_info()
+    folder = tiny_folders("hubert-stable")
+    capfd.readouterr()
+    read_weights(folder, AutoConfig.from_pretrained(folder))
+    assert logging.get_verbosity() == logging.INFO
+    assert logging.is_progress_bar_enabled()
+    assert "Loading weights" not in capfd.readouterr().err
+    logging.set_verbosity_warning()
+
+
+# --- what is refused
+
+
+def test_a_misspelt_name_suggests_the_nearest():
+    with pytest.raises(InputError, match="model fbanks: unknown; did you mean fbank"):
+        load_candidate("fbanks")
+
+
+def test_a_name_like_nothing_lists_what_ships():
+    with pytest.raises(InputError, match="model qqqq: unknown; shipped are fbank"):
+        load_candidate("qqqq")
+
+
+def test_an_unknown_hub_id_while_offline(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="model nobody/nothing: no such folder, not in the local cache"):
+        load_candidate("nobody/nothing")
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(InputError, match=r"absent: no such folder"):
+        load_candidate(str(tmp_path / "absent"))
+
+
+def test_a_folder_without_configuration(folder):
+    (folder / "config.json").unlink()
+    with pytest.raises(InputError, match=r"model: no config\.json"):
+        load_candidate(str(folder))
+
+
+def test_a_folder_without_weights(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model: no weights in it; put model\.safetensors"):
+        load_candidate(str(folder))
+
+
+def test_pickled_weights_are_not_opened(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"never read")
+    with pytest.raises(
+        InputError, match=r"its weights are pickled \(pytorch_model\.bin\).*safe_serialization"
+    ):
+        load_candidate(str(folder))
+
+
+def test_a_damaged_weights_file(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match="model: its weights cannot be read"):
+        load_candidate(str(folder))
+
+
+def test_missing_weights_are_not_drawn_at_random(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["encoder.layers.1.final_layer_norm.bias"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        InputError, match=r"1 weights are missing, the first encoder\.layers\.1\.final_layer_norm"
+    ):
+        load_candidate(str(folder))
+
+
+def test_weights_of_another_shape(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
+    with pytest.raises(InputError, match="model: its weights cannot be read"):
+        load_candidate(str(folder))
+
+
+def test_a_damaged_configuration(folder):
+    (folder / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json: not JSON"):
+        load_candidate(str(folder))
+
+
+@pytest.mark.parametrize("family", ["no-such-family", None])
+def test_an_unknown_architecture_or_remote_code(folder, family):
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": family, "auto_map": {"AutoModel": "own.Model"}})
+    )
+    with pytest.raises(InputError, match="does not describe an encoder .* remote code is not run"):
+        load_candidate(str(folder))
+
+
+def test_a_family_that_is_not_for_speech(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    BertModel(
+        BertConfig(
+            hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9
+        )
+    ).save_pretrained(tmp_path / "bert")
+    with pytest.raises(InputError, match="encoders of the family bert are not supported"):
+        load_candidate(str(tmp_path / "bert"))
+
+
+def test_another_sample_rate(folder):
+    (folder / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": 24_000}))
+    with pytest.raises(InputError, match="takes speech at 24000 Hz"):
+        load_candidate(str(folder))
+
+
+def test_a_device_that_is_not_there(tiny_folders):
+    with pytest.raises(InputError, match="device nonsense: "):
+        load_folder(tiny_folders("hubert-stable"), "tiny", device="nonsense")
