@@ -1,1 +1,114 @@
-"""The transferability estimators, one paper a file."""
+"""The transferability estimators, one paper a file. Higher always predicts better transfer.
+
+`score` scores arrays in memory. A stream is scored through `Moments` and `Reservoir`, updated batch by
+batch, and `get_estimator(name).score(Inputs(...))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .baselines import DEPTH, DIMENSION, FEATURE_NORM, PARAMETERS, RANDOM
+from .inputs import Inputs, Metadata
+from .logme import LOGME
+from .moments import Moments
+from .registry import (
+    ESTIMATORS,
+    Estimator,
+    MissingInputError,
+    UnknownEstimatorError,
+    get_estimator,
+    load_plugins,
+    register,
+)
+from .samples import Reservoir, Samples
+from .sliced_wasserstein import SLICED_WASSERSTEIN
+from .tsne_distance import TSNE_DISTANCE
+
+__all__ = [
+    "ESTIMATORS",
+    "Estimator",
+    "Inputs",
+    "Metadata",
+    "MissingInputError",
+    "Moments",
+    "Reservoir",
+    "Samples",
+    "UnknownEstimatorError",
+    "get_estimator",
+    "load_plugins",
+    "register",
+    "score",
+]
+
+for _estimator in (
+    LOGME,
+    SLICED_WASSERSTEIN,
+    TSNE_DISTANCE,
+    RANDOM,
+    PARAMETERS,
+    DEPTH,
+    DIMENSION,
+    FEATURE_NORM,
+):
+    register(_estimator)
+
+
+def score(
+    features: Any,
+    labels: Sequence[Hashable] | Any | None = None,
+    estimator: str = "logme",
+    *,
+    groups: Sequence[Hashable] | Any | None = None,
+    source: Any | None = None,
+    source_labels: Sequence[Hashable] | Any | None = None,
+    posteriors: Any | None = None,
+    metadata: Metadata | None = None,
+    seed: int = 0,
+) -> float:
+    """Score features for a task.
+
+    Args:
+        features: (N, D), one row per sample (utterance or frame), numpy array or torch tensor.
+        labels: (N,), hashables; None for estimators that use no labels.
+        estimator: a name from `ESTIMATORS`.
+        groups: (N,), the speaker or utterance of each sample, for estimators that hold groups out.
+        source: (M, D), features of the pre-training data.
+        source_labels: (M,), their labels.
+        posteriors: (N, Z), probabilities of the candidate's own classifier; rows sum to 1.
+        metadata: of the candidate, for baselines.
+        seed: of everything random.
+
+    Returns:
+        The score; higher predicts better transfer.
+
+    Raises:
+        UnknownEstimatorError: there is no such estimator.
+        MissingInputError: the estimator needs an argument that is missing.
+        ValueError: a shape is wrong, there is no sample or one class only, or a value is NaN or infinite;
+            the message names the argument and the first offending index.
+    """
+    chosen = get_estimator(estimator)
+    samples = Samples.of(features, labels, groups)
+    if len(samples) == 0:
+        raise ValueError("features has no rows; there must be at least two samples")
+    if labels is not None and len(samples.encoded_labels()[0]) == 1:
+        raise ValueError(
+            f"labels has one class only, {samples.encoded_labels()[0][0]!r}; there must be at least two"
+        )
+    moments = None
+    if "moments" in chosen.needs:
+        moments = Moments.of(samples.features, labels, groups, class_gram="class_gram" in chosen.needs)
+    return chosen.score(
+        Inputs(
+            moments=moments,
+            samples=samples,
+            source=None if source is None else Samples.of(source, source_labels),
+            posteriors=None if posteriors is None else np.asarray(posteriors, dtype=np.float64),
+            metadata=metadata,
+            seed=seed,
+        )
+    )

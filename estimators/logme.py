@@ -1,0 +1,236 @@
+"""Log maximum evidence (LogME). You et al., 2021, arXiv:2102.11005; 2022, arXiv:2110.10545.
+
+Score in nats per sample; higher predicts better transfer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .inputs import Inputs, given
+from .moments import Moments
+from .registry import Estimator
+from .validation import check_classes
+
+Array = NDArray[np.float64]
+
+RANK_TOLERANCE = 1e-13
+"""Eigenvalues below this, times D and the largest, are rounding errors of FᵀF and count as 0."""
+
+RESIDUAL_TOLERANCE = 1e-12
+"""Share of ‖t‖² below which a residual is rounding error: no fit is taken to be better than this,
+since the evidence of a perfect fit by fewer directions than samples has no maximum."""
+
+_GRID_STEP = 0.5
+_BISECTIONS = 48
+
+
+class Evidence(NamedTuple):
+    """Maximum of the evidence of each target.
+
+    Attributes:
+        values: log evidence, in nats per sample, shape (C,).
+        alphas: precision of the weights' prior, shape (C,); infinite where the features tell nothing.
+        betas: precision of the noise, shape (C,); infinite where N directions fit the target exactly.
+    """
+
+    values: Array
+    alphas: Array
+    betas: Array
+
+
+def log_maximum_evidence(moments: Moments, *, reference: bool = False) -> float:
+    """Return the evidence of a linear model of each class's one-hot label, maximised over its precisions.
+
+    Mean over the classes that occur of max over α, β of ln p(t | F, α, β) / N, where t is 1 for the
+    samples of the class and 0 for the others, t = F w + noise, w ~ N(0, I/α), noise ~ N(0, I/β).
+
+    Args:
+        moments: of features, shape (N, D), not centred, and labels.
+        reference: reproduce the published code (fixed point of at most 11 steps from α = β = 1, log
+            determinant over min(N, D) terms, absolute cut-offs) in place of the evidence. Its classes
+            must then be those that the published code counts: all that occur.
+
+    Returns:
+        Nats per sample; unbounded.
+
+    Raises:
+        ValueError: there are fewer than two classes.
+    """
+    check_classes(moments)
+    values, vectors = moments.spectrum
+    projections = moments.sums @ vectors
+    if reference:
+        return float(_published(values, projections, moments.counts, moments.n).mean())
+    return float(maximum_evidence(values, projections, moments.counts, moments.n).values.mean())
+
+
+def maximum_evidence(eigenvalues: Array, projections: Array, squares: Array, n: int) -> Evidence:
+    """Maximise the evidence of Bayesian linear regression of several targets on the same features.
+
+    With K = FFᵀ and r = α/β, t ~ N(0, (I + K/r)/β). The best β for a given r is in closed form,
+    1/β = s²(r) = tᵀ(I + K/r)⁻¹t / N, which leaves a function of r alone:
+
+        ln p / N = −½ ln(2π s²) − ½ − Σᵢ ln(1 + σᵢ/r) / (2N),
+        N s² = ‖t⊥‖² + Σᵢ wᵢ r/(r + σᵢ),   wᵢ = (vᵢᵀFᵀt)²/σᵢ,
+
+    with t⊥ the part of t outside the range of F. Its stationary points are the fixed points
+    α = γ/‖m‖², β = (N − γ)/‖Fm − t‖² of the paper; its maximum is searched over a grid of ln r for
+    all targets at once (so that of several stationary points the best is found, and none depends on
+    a starting value) and then refined by bisection. Two maxima lie at the ends: r → ∞, where the
+    features tell nothing (α = ∞), and r → 0, where F has rank N (β = ∞); both have finite limits.
+
+    Args:
+        eigenvalues: σ of FᵀF, shape (D,), at least 0, in any order.
+        projections: vᵢᵀFᵀt for each target, shape (C, D), in the order of the eigenvalues.
+        squares: ‖t‖² of each target, shape (C,), positive.
+        n: number of samples, N.
+
+    Returns:
+        Maximum and where it lies; scaling F changes nothing but the alphas.
+    """
+    order = np.argsort(eigenvalues)[::-1]
+    floor = RANK_TOLERANCE * len(eigenvalues) * eigenvalues[order[0]]
+    kept = order[eigenvalues[order] > floor][:n]
+    nothing = -0.5 * (np.log(2 * np.pi * squares / n) + 1)  # r → ∞
+    none = np.full_like(squares, np.inf)
+    if not len(kept):
+        return Evidence(nothing, none, n / squares)
+    unit = eigenvalues[kept[0]]  # work with σ/σ₁: no scale of F can overflow
+    sigma = eigenvalues[kept] / unit
+    w = projections[:, kept] ** 2 / unit / sigma
+    w *= np.minimum(1.0, squares / np.maximum(w.sum(axis=1), np.finfo(float).tiny))[:, None]
+    if len(kept) == n:
+        residual = np.zeros_like(squares)
+    else:
+        residual = np.maximum(squares - w.sum(axis=1), RESIDUAL_TOLERANCE * squares)
+    log_r = _maximise(_Profile(sigma, w, residual, n))
+    values = _Profile(sigma, w, residual, n).at(log_r)
+    r = np.exp(log_r) * unit
+    variances = (residual + (w * _shrunk(sigma, log_r)).sum(axis=1)) / n
+    alphas, betas = r / variances, 1 / variances
+
+    worthless = nothing >= values
+    values, alphas, betas = (
+        np.where(worthless, nothing, values),
+        np.where(worthless, np.inf, alphas),
+        np.where(worthless, n / squares, betas),
+    )
+    if len(kept) == n:  # r → 0: N s² / r → Σ w/σ, and ln r leaves the sum
+        slope = (w / sigma).sum(axis=1)
+        exact = -0.5 * (np.log(2 * np.pi * slope / n) + 1) - np.log(sigma).sum() / (2 * n)
+        better = exact > values
+        values = np.where(better, exact, values)
+        alphas = np.where(better, n / slope * unit, alphas)
+        betas = np.where(better, np.inf, betas)
+    return Evidence(values, alphas, betas)
+
+
+def _shrunk(sigma: Array, log_r: Array) -> Array:
+    """Return r/(r + σ), shape (C, k)."""
+    r = np.exp(log_r)[:, None]
+    shrunk: Array = r / (r + sigma)
+    return shrunk
+
+
+class _Profile(NamedTuple):
+    """The evidence per sample as a function of ln r, up to the choice of r."""
+
+    sigma: Array
+    w: Array
+    residual: Array
+    n: int
+
+    def at(self, log_r: Array) -> Array:
+        """Return the value for each target at its own ln r, shape (C,)."""
+        variances = (self.residual + (self.w * _shrunk(self.sigma, log_r)).sum(axis=1)) / self.n
+        determinants = np.log1p(self.sigma * np.exp(-log_r)[:, None]).sum(axis=1)
+        value: Array = -0.5 * (np.log(2 * np.pi * variances) + 1 + determinants / self.n)
+        return value
+
+    def on(self, grid: Array) -> Array:
+        """Return the values of all targets on a common grid, shape (C, G), by one matrix product."""
+        ratio = self.sigma[:, None] * np.exp(-grid)
+        variances = (self.residual[:, None] + self.w @ (1 / (1 + ratio))) / self.n
+        value: Array = -0.5 * (np.log(2 * np.pi * variances) + 1 + np.log1p(ratio).sum(axis=0) / self.n)
+        return value
+
+    def rises(self, log_r: Array) -> NDArray[np.bool_]:
+        """Return whether the value rises with ln r: γ (‖t⊥‖² + Σ w q) > N Σ w q (1 − q), q = r/(r + σ)."""
+        q = _shrunk(self.sigma, log_r)
+        wq = self.w * q
+        gamma = (1 - q).sum(axis=1)
+        explained = self.residual + wq.sum(axis=1)
+        rising: NDArray[np.bool_] = gamma * explained > self.n * (wq * (1 - q)).sum(axis=1)
+        return rising
+
+
+def _maximise(profile: _Profile) -> Array:
+    """Return the ln r of the greatest stationary point of each target, shape (C,), r in units of σ₁.
+
+    The grid ends where nothing is left to find: below, where r is far under the least eigenvalue and
+    under the r at which the residual outweighs what the features explain; above, at N times the
+    largest, from where the value only tends to its limit.
+    """
+    least = profile.sigma[-1]
+    explained = (profile.w / profile.sigma).sum(axis=1)
+    balance = profile.residual / np.maximum(profile.n * explained, np.finfo(float).tiny)
+    balance = balance[balance > 0]
+    lowest = np.log(least) if not len(balance) else min(np.log(least), np.log(balance.min()))
+    grid = np.arange(max(lowest, -600.0) - 3, np.log(profile.n) + 12, _GRID_STEP)
+    best = np.argmax(profile.on(grid), axis=1)
+    # the value at the best point is no less than at its neighbours: a maximum lies on the rising side
+    low = grid[best]
+    rising = profile.rises(low)
+    low = np.where(rising, low, low - _GRID_STEP)
+    high = low + _GRID_STEP
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        rising = profile.rises(middle)
+        low, high = np.where(rising, middle, low), np.where(rising, high, middle)
+    middle_r: Array = (low + high) / 2
+    return middle_r
+
+
+def _published(eigenvalues: Array, projections: Array, squares: Array, n: int) -> Array:
+    """Return what the published fixed point gives for each target, shape (C,)."""
+    dimension = len(eigenvalues)
+    order = np.argsort(eigenvalues)[::-1][: min(n, dimension)]
+    if n > dimension:
+        order = order[np.sqrt(eigenvalues[order]) > 1e-10]
+    sigma = eigenvalues[order]
+    x2 = projections[:, order] ** 2 / np.maximum(sigma, np.finfo(float).tiny)
+    x2 = np.where(sigma > RANK_TOLERANCE * dimension * sigma.max(initial=0.0), x2, 0.0)
+    return np.array([_published_one(sigma, row, t, n, dimension) for row, t in zip(x2, squares, strict=True)])
+
+
+def _published_one(sigma: Array, x2: Array, square: float, n: int, dimension: int) -> float:
+    alpha = beta = 1.0
+    m2 = res2 = 0.0
+    for _ in range(11):
+        t = alpha / beta
+        gamma = (sigma / (sigma + t)).sum()
+        m2 = float((sigma * x2 / (t + sigma) ** 2).sum())
+        res2 = float((x2 / (1 + sigma / t) ** 2).sum()) + square - float(x2.sum())
+        alpha, beta = gamma / (m2 + 1e-5), (n - gamma) / (res2 + 1e-5)
+        if abs(alpha / beta - t) / t <= 1e-3:
+            break
+    evidence = dimension * np.log(alpha) + n * np.log(beta) - np.log(alpha + beta * sigma).sum()
+    return float(0.5 * (evidence - beta * res2 - alpha * m2 - n * np.log(2 * np.pi)) / n)
+
+
+def _compute(inputs: Inputs) -> float:
+    return log_maximum_evidence(given(inputs.moments))
+
+
+LOGME = Estimator(
+    name="logme",
+    title="log maximum evidence",
+    needs=frozenset({"moments", "labels"}),
+    compute=_compute,
+    reference="You et al., 2021, arXiv:2102.11005",
+    complexity="time N·D² + D³ + C·D², memory D² + C·D",
+)

@@ -1,0 +1,256 @@
+"""Samples for the estimators that need more than moments: bounded, seeded, stratified by utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .labels import encode, sort_key, stable_hash
+from .validation import as_features, check_finite
+
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Features in memory with their labels and groups.
+
+    Attributes:
+        features: (N, D), float32 or float64, finite.
+        labels: (N,), an object array of hashables; None where unknown.
+        groups: (N,), an object array of hashables, such as the utterance or speaker; None where unknown.
+
+    Raises:
+        ValueError: a shape is wrong, or a value is NaN or infinite; the message names it.
+    """
+
+    features: NDArray[Any]
+    labels: NDArray[np.object_] | None = None
+    groups: NDArray[np.object_] | None = None
+
+    def __post_init__(self) -> None:
+        features = as_features(self.features)
+        check_finite(features)
+        object.__setattr__(self, "features", features)
+        for name in ("labels", "groups"):
+            values = getattr(self, name)
+            if values is not None:
+                names, codes = encode(values, len(features), name)
+                object.__setattr__(self, name, _objects(names)[codes])
+
+    @classmethod
+    def of(cls, features: Any, labels: Any | None = None, groups: Any | None = None) -> Samples:
+        """Return samples of arrays, tensors or sequences."""
+        return cls(features, labels, groups)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def dimension(self) -> int:
+        """Features per sample, D."""
+        return int(self.features.shape[1])
+
+    def encoded_labels(self) -> tuple[list[Hashable], NDArray[np.intp]]:
+        """Return the classes, sorted, and each sample's index among them, shape (N,).
+
+        Raises:
+            ValueError: there are no labels.
+        """
+        return _sorted_codes(self.labels, len(self), "labels")
+
+    def encoded_groups(self) -> tuple[list[Hashable], NDArray[np.intp]]:
+        """Return the groups, sorted, and each sample's index among them, shape (N,).
+
+        Raises:
+            ValueError: there are no groups.
+        """
+        return _sorted_codes(self.groups, len(self), "groups")
+
+    def take(self, rows: NDArray[np.intp]) -> Samples:
+        """Return some of the samples."""
+        return Samples(
+            self.features[rows],
+            None if self.labels is None else self.labels[rows],
+            None if self.groups is None else self.groups[rows],
+        )
+
+    def subsample(self, size: int, seed: int) -> Samples:
+        """Return at most `size` samples, drawn evenly from every group (see `Reservoir`)."""
+        if len(self) <= size:
+            return self
+        reservoir = Reservoir(size, seed)
+        reservoir.update(self.features, self.labels, self.groups)
+        return reservoir.samples()
+
+
+def _objects(values: Sequence[Hashable]) -> NDArray[np.object_]:
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):  # np.array would turn tuples into rows
+        array[i] = value
+    return array
+
+
+def _sorted_codes(
+    values: NDArray[np.object_] | None, rows: int, name: str
+) -> tuple[list[Hashable], NDArray[np.intp]]:
+    if values is None:
+        raise ValueError(f"the samples have no {name}; pass {name} with the features")
+    names, codes = encode(values, rows, name)
+    order = sorted(range(len(names)), key=lambda i: sort_key(names[i]))
+    rank = np.empty(len(names), dtype=np.intp)
+    rank[order] = np.arange(len(names))
+    return [names[i] for i in order], rank[codes]
+
+
+class Reservoir:
+    """A sample of at most `capacity` rows of a stream, taken evenly from its groups in one pass.
+
+    Each row has a random key that depends on the seed, its group and its place in the group alone.
+    The sample takes each group's row of smallest key, then each group's second smallest, and so on
+    until it is full (in the last round the groups with the smallest keys of their own). So every group has
+    nearly the same number of rows, whatever the batches and whatever the order of the groups; and
+    all layers of a model, updated alike, keep the same rows. A row that has been dropped could never
+    have come back: rounds only fill up. Memory: at most about two times the capacity.
+
+    Args:
+        capacity: rows to keep.
+        seed: of the keys.
+
+    Raises:
+        ValueError: capacity is less than 1.
+    """
+
+    def __init__(self, capacity: int, seed: int = 0) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity}; it must be at least 1")
+        self.capacity = capacity
+        self.seed = seed
+        self._dimension: int | None = None
+        self._labelled: bool | None = None
+        self._seen: dict[Hashable, int] = {}
+        self._names: dict[Hashable, int] = {}
+        self._features: list[NDArray[Any]] = []
+        self._labels: list[NDArray[np.object_]] = []
+        # structured rows: code and key of the group, place in the group, key of the row
+        self._rows: list[NDArray[np.void]] = []
+        self._held = 0
+        self._last_round = np.iinfo(np.int64).max
+
+    def update(self, features: Any, labels: Any | None = None, group: Any | None = None) -> None:
+        """Offer a batch.
+
+        Args:
+            features: (N, D), numpy array or torch tensor.
+            labels: (N,) hashables, or None throughout.
+            group: one hashable for the whole batch (a string, number or tuple), or (N,) hashables as
+                an array or list; None counts all such rows as one group.
+
+        Raises:
+            ValueError: a shape is wrong, D changed, a feature is NaN or infinite, or labels came with
+                some batches only.
+        """
+        tensor = hasattr(features, "detach")
+        if not tensor:
+            features = as_features(features, dimension=self._dimension)
+        elif features.ndim != 2:
+            as_features(features, dimension=self._dimension)  # raises
+        total = len(features)
+        if self._labelled is not None and self._labelled != (labels is not None):
+            raise ValueError("labels were given with some batches only; give them always or never")
+        label_names: list[Hashable] = []
+        label_codes = np.zeros(total, dtype=np.intp)
+        if labels is not None:
+            label_names, label_codes = encode(labels, total, "labels")
+        if group is None or isinstance(group, str | bytes | int | float | tuple | np.generic):
+            group_names: list[Hashable] = [group.item() if isinstance(group, np.generic) else group]
+            group_codes = np.zeros(total, dtype=np.intp)
+        else:
+            group_names, group_codes = encode(group, total, "group")
+        rows = self._keys(group_names, group_codes)
+        kept = np.flatnonzero(_rounds(rows) <= self._last_round)
+        if len(kept) < total:  # copy the few rows that can still matter, before they leave an accelerator
+            features = features[kept.tolist()] if tensor else features[kept]
+        matrix = as_features(features, dimension=self._dimension)
+        check_finite(matrix)
+        counts = np.bincount(group_codes, minlength=len(group_names))
+        for name, count in zip(group_names, counts, strict=True):
+            self._seen[name] = self._seen.get(name, 0) + int(count)
+        self._dimension = matrix.shape[1]
+        self._labelled = labels is not None
+        self._features.append(matrix.copy() if len(kept) == total else matrix)
+        self._labels.append(_objects(label_names)[label_codes[kept]] if labels is not None else _objects([]))
+        self._rows.append(rows[kept])
+        self._held += len(kept)
+        if self._held > 2 * self.capacity:
+            self._prune()
+
+    def _keys(self, names: list[Hashable], codes: NDArray[np.intp]) -> NDArray[np.void]:
+        dtype = [("group", "i8"), ("group_key", "u8"), ("place", "i8"), ("key", "u8")]
+        rows = np.zeros(len(codes), dtype=dtype)
+        for code, name in enumerate(names):
+            chosen = np.flatnonzero(codes == code)
+            start = self._seen.get(name, 0)
+            group_key = stable_hash(name, self.seed)
+            rows["group"][chosen] = self._names.setdefault(name, len(self._names))
+            rows["group_key"][chosen] = group_key
+            rows["place"][chosen] = np.arange(start, start + len(chosen))
+            rows["key"][chosen] = _split_mix(group_key, start, len(chosen))
+        return rows
+
+    def _prune(self) -> None:
+        if not self._rows:
+            return
+        rows = np.concatenate(self._rows)
+        rounds = _rounds(rows)
+        best = np.lexsort((rows["group"], rows["group_key"], rounds))[: self.capacity]
+        if len(rows) >= self.capacity:
+            self._last_round = int(rounds[best].max())
+        order = best[np.lexsort((rows["place"][best], rows["group"][best], rows["group_key"][best]))]
+        self._rows = [rows[order]]
+        self._features = [np.concatenate(self._features)[order]]
+        if self._labelled:
+            self._labels = [np.concatenate(self._labels)[order]]
+        self._held = len(order)
+
+    def samples(self) -> Samples:
+        """Return what has been kept, ordered by group (by its random key) and place in the group.
+
+        Raises:
+            ValueError: nothing has been offered yet.
+        """
+        self._prune()
+        if not self._held:
+            raise ValueError("no samples have been offered; call update first")
+        names = _objects(list(self._names))
+        grouped = list(self._names) != [None]
+        return Samples(
+            self._features[0],
+            self._labels[0] if self._labelled else None,
+            names[self._rows[0]["group"]] if grouped else None,
+        )
+
+
+def _rounds(rows: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return each row's rank by key within its group, from 0."""
+    order = np.lexsort((rows["key"], rows["group"]))
+    groups = rows["group"][order]
+    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.zeros(0, int)
+    first = np.repeat(starts, np.diff(np.r_[starts, len(groups)]))
+    rounds = np.empty(len(rows), dtype=np.int64)
+    rounds[order] = np.arange(len(rows)) - first
+    return rounds
+
+
+def _split_mix(seed: int, start: int, count: int) -> NDArray[np.uint64]:
+    """Return words start..start+count of the SplitMix64 stream of a seed (Steele et al., 2014)."""
+    places = np.arange(start + 1, start + count + 1, dtype=np.uint64)
+    z = np.uint64(seed) + places * np.uint64(_GOLDEN)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return mixed

@@ -1,0 +1,74 @@
+"""Checks that every estimator's input goes through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .moments import Moments
+
+
+def as_features(features: Any, *, dimension: int | None = None, argument: str = "features") -> NDArray[Any]:
+    """Return features as a float32 or float64 array, shape (N, D), copied only where it must be.
+
+    Args:
+        features: numpy array or torch tensor; half precision becomes float32, integers float64.
+        dimension: the D that is expected; None allows any.
+        argument: its name in messages.
+
+    Raises:
+        ValueError: not two-dimensional, no columns, another D, or not numbers.
+    """
+    if hasattr(features, "detach"):
+        features = features.detach()
+        if not features.is_floating_point():
+            features = features.double()
+        elif features.element_size() < 4:
+            features = features.float()
+        features = features.cpu().numpy()
+    matrix: NDArray[Any] = np.asarray(features)
+    if matrix.ndim != 2:
+        raise ValueError(f"{argument} has shape {matrix.shape}; it must be (N, D), one row per sample")
+    if matrix.shape[1] == 0:
+        raise ValueError(f"{argument} has no columns; it must be (N, D) with D at least 1")
+    if dimension is not None and matrix.shape[1] != dimension:
+        raise ValueError(f"{argument} has dimension {matrix.shape[1]}, {dimension} was expected")
+    if matrix.dtype.kind not in "fiub":
+        raise ValueError(f"{argument} has dtype {matrix.dtype}; it must be numbers")
+    if matrix.dtype == np.float16:
+        return matrix.astype(np.float32)
+    if matrix.dtype not in (np.float32, np.float64):
+        return matrix.astype(np.float64)
+    return matrix
+
+
+def check_finite(matrix: NDArray[Any], argument: str = "features") -> None:
+    """Check that no value is NaN or infinite.
+
+    Raises:
+        ValueError: with the index of the first that is.
+    """
+    if np.isfinite(matrix.sum(dtype=np.float64)):  # one pass, and no temporary of the matrix's size
+        return
+    bad = np.argwhere(~np.isfinite(matrix))
+    if len(bad):
+        where = ", ".join(str(i) for i in bad[0])
+        raise ValueError(f"{argument}[{where}] is {matrix[tuple(bad[0])]}; {argument} must be finite")
+
+
+def check_classes(moments: Moments) -> None:
+    """Check that there are labels to tell apart.
+
+    Raises:
+        ValueError: there is no sample, no label, or one class only.
+    """
+    if moments.n == 0:
+        raise ValueError("the moments hold no samples; call update first")
+    classes = moments.classes
+    if not classes:
+        raise ValueError("labels is missing; this estimator needs the class of every sample")
+    if len(classes) == 1:
+        raise ValueError(f"labels has one class only, {classes[0]!r}; there must be at least two")
