@@ -1,0 +1,192 @@
+"""What the zoo learns by: HuBERT, wav2vec 2.0, CTC, speaker classification.
+
+Every objective is a module with an `encoder` (a standard class of `transformers`) and
+`loss(values, mask, indices, step)`; the seed of a step draws masks and negatives, so that an
+interrupted training goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2ForPreTraining, Wav2Vec2Model
+
+from foretune.tasks.utterance import Utterance
+
+from .batches import span_mask
+from .recipe import WIDTH, Recipe
+
+CHARACTERS = "abcdefghijklmnopqrstuvwxyz "
+
+
+class PretrainingObjective(nn.Module, ABC):
+    """An encoder with what it is trained by.
+
+    Attributes:
+        encoder: the part that ships.
+    """
+
+    encoder: Any
+
+    @abstractmethod
+    def loss(
+        self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
+    ) -> tuple[Tensor, float]:
+        """Return the loss of a batch and a figure to watch, in [0, 1].
+
+        Args:
+            values: normalised waveforms, shape (batch, samples).
+            mask: valid samples, shape (batch, samples).
+            indices: which utterances of the corpus these are, shape (batch,).
+            step: the update's number, which seeds what is drawn.
+        """
+
+    def frames(self, mask: Tensor) -> Tensor:
+        """Return the valid frames of each utterance, shape (batch,)."""
+        return self.encoder._get_feat_extract_output_lengths(mask.sum(-1))  # type: ignore[no-any-return]
+
+
+class Hubert(PretrainingObjective):
+    """Masked prediction of cluster indices. Hsu et al., 2021, arXiv:2106.07447.
+
+    Args:
+        recipe: the recipe.
+        targets: cluster of each frame, one array (frames,) an utterance.
+        clusters: how many.
+    """
+
+    def __init__(self, recipe: Recipe, targets: Sequence[NDArray[np.int64]], clusters: int) -> None:
+        super().__init__()
+        self.encoder = HubertModel(HubertConfig(**recipe.configuration()))
+        self.head = nn.Linear(WIDTH, clusters)
+        self._targets = targets
+        self._seed = recipe.seed
+
+    def loss(
+        self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
+    ) -> tuple[Tensor, float]:
+        """Cross entropy on masked frames; watches their accuracy."""
+        lengths = self.frames(mask)
+        masked = span_mask(
+            lengths, probability=0.6, length=5, rng=np.random.default_rng((self._seed, 7, step))
+        )
+        hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
+        logits = self.head(hidden[masked])
+        wanted = torch.zeros(masked.shape, dtype=torch.int64)
+        for row, index in enumerate(indices):
+            target = torch.from_numpy(self._targets[index])[: masked.shape[1]]
+            wanted[row, : len(target)] = target
+        target = wanted[masked]
+        return functional.cross_entropy(logits, target), float((logits.argmax(-1) == target).float().mean())
+
+
+class Wav2Vec2(PretrainingObjective):
+    """Contrastive learning of quantised latents. Baevski et al., 2020, arXiv:2006.11477."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self._model = Wav2Vec2ForPreTraining(Wav2Vec2Config(**recipe.configuration()))
+        self._seed = recipe.seed
+        self._steps = recipe.steps
+        self._negatives = self._model.config.num_negatives
+
+    @property
+    def encoder(self) -> Any:  # type: ignore[override]
+        """Return the encoder without quantiser and projections."""
+        return self._model.wav2vec2
+
+    def loss(
+        self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
+    ) -> tuple[Tensor, float]:
+        """Contrastive and diversity loss an utterance; watches the contrastive accuracy."""
+        lengths = self.frames(mask)
+        rng = np.random.default_rng((self._seed, 8, step))
+        masked = span_mask(lengths, probability=0.6, length=5, rng=rng)
+        self._model.set_gumbel_temperature(max(2.0 * (0.5 / 2.0) ** (step / self._steps), 0.5))
+        output = self._model(
+            values,
+            attention_mask=mask,
+            mask_time_indices=masked,
+            sampled_negative_indices=self._draw(masked, rng),
+        )
+        with torch.no_grad():
+            similarity = functional.cosine_similarity(
+                output.projected_states[masked][:, None],
+                output.projected_quantized_states[masked][None],
+                dim=-1,
+            )
+            accuracy = (similarity.argmax(-1) == torch.arange(len(similarity))).float().mean()
+        return output.loss / masked.sum(), float(accuracy)
+
+    def _draw(self, masked: Tensor, rng: np.random.Generator) -> Tensor:
+        """Draw negatives for each masked frame from the other masked frames of its utterance."""
+        batch, frames = masked.shape
+        negatives = np.zeros((batch, frames, self._negatives), dtype=np.int64)
+        for row in range(batch):
+            (places,) = np.nonzero(masked[row].numpy())
+            if len(places) < 2:
+                continue
+            # an offset of 1..len-1 never meets the frame itself
+            offsets = rng.integers(1, len(places), (len(places), self._negatives))
+            own = np.arange(len(places))[:, None]
+            negatives[row, places] = places[(own + offsets) % len(places)] + row * frames
+        return torch.from_numpy(negatives)
+
+
+class Ctc(PretrainingObjective):
+    """Character CTC on transcripts. Graves et al., 2006."""
+
+    def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
+        super().__init__()
+        self.encoder = Wav2Vec2Model(Wav2Vec2Config(**recipe.configuration()))
+        self.head = nn.Linear(WIDTH, len(CHARACTERS) + 1)
+        self._targets = [
+            torch.tensor([CHARACTERS.index(letter) + 1 for letter in utterance.text or ""])
+            for utterance in utterances
+        ]
+
+    def loss(
+        self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
+    ) -> tuple[Tensor, float]:
+        """CTC loss a character; watches the share of frames that are not blank."""
+        del step  # nothing is drawn
+        hidden = self.encoder(values, attention_mask=mask).last_hidden_state
+        log_probs = self.head(hidden).log_softmax(-1)
+        targets = [self._targets[index] for index in indices]
+        loss = functional.ctc_loss(
+            log_probs.transpose(0, 1),
+            torch.cat(targets),
+            self.frames(mask),
+            torch.tensor([len(target) for target in targets]),
+            zero_infinity=True,
+        )
+        return loss, float((log_probs.argmax(-1) != 0).float().mean())
+
+
+class SpeakerClassification(PretrainingObjective):
+    """Classification of the speaker from mean-pooled frames."""
+
+    def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
+        super().__init__()
+        self.encoder = Wav2Vec2Model(Wav2Vec2Config(**recipe.configuration()))
+        names = sorted({utterance.speaker or "" for utterance in utterances})
+        self.head = nn.Linear(WIDTH, len(names))
+        self._targets = np.array([names.index(utterance.speaker or "") for utterance in utterances])
+
+    def loss(
+        self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
+    ) -> tuple[Tensor, float]:
+        """Cross entropy; watches the accuracy."""
+        del step
+        hidden = self.encoder(values, attention_mask=mask).last_hidden_state
+        valid = (torch.arange(hidden.shape[1]) < self.frames(mask)[:, None]).unsqueeze(-1)
+        logits = self.head((hidden * valid).sum(1) / valid.sum(1))
+        target = torch.from_numpy(self._targets[indices])
+        return functional.cross_entropy(logits, target), float((logits.argmax(-1) == target).float().mean())

@@ -1,0 +1,95 @@
+"""A candidate's folder: weights in half precision, configuration, model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from foretune.records import provenance
+
+from .stages import Trained
+
+
+def ship(trained: Trained, folder: Path) -> Path:
+    """Write `config.json`, `model.safetensors`, `preprocessor_config.json`, `card.json`, `README.md`.
+
+    Returns:
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = trained.objective.encoder
+    weights = {
+        name: value.detach().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
+        for name, value in encoder.state_dict().items()
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    configuration = {
+        **encoder.config.to_diff_dict(),
+        "architectures": [type(encoder).__name__],
+        "mask_time_prob": 0.0,  # masks belong to pre-training
+    }
+    _write(folder / "config.json", configuration)
+    _write(folder / "preprocessor_config.json", {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "sampling_rate": 16_000,
+        "padding_value": 0.0, "padding_side": "right", "do_normalize": True, "return_attention_mask": True,
+    })  # fmt: skip
+    card = _card(trained, folder / "model.safetensors")
+    _write(folder / "card.json", card)
+    (folder / "README.md").write_text(_readme(card), encoding="utf-8")
+    return folder
+
+
+def _card(trained: Trained, weights: Path) -> dict[str, object]:
+    recipe = trained.recipe
+    last = trained.progress[-1].curve[-1]
+    return {
+        "name": recipe.name,
+        "family": type(trained.objective.encoder).__name__,
+        "objective": recipe.description,
+        "pretraining_data": f"embedded synthetic speech (espeak-ng), {recipe.utterances} utterances, "
+        f"{trained.seconds_of_speech / 3600:.2f} hours, 80 speakers",
+        "licence": "Apache-2.0",
+        "source_suite": "embedded",
+        "parameters": sum(weight.numel() for weight in trained.objective.encoder.parameters()),
+        "layers": recipe.layers,
+        "steps": [progress.step for progress in trained.progress],
+        "batch": recipe.batch,
+        "learning_rate": recipe.learning_rate,
+        "seed": recipe.seed,
+        "final_loss": round(last[1], 4),
+        "final_watched": round(last[2], 4),
+        "wall_seconds": round(sum(progress.wall_seconds for progress in trained.progress), 1),
+        "cpu_seconds": round(sum(progress.cpu_seconds for progress in trained.progress), 1),
+        "curve": [[[step, round(loss, 4), round(watched, 4)] for step, loss, watched in progress.curve]
+                  for progress in trained.progress],
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "provenance": provenance().model_dump(),
+    }  # fmt: skip
+
+
+def _readme(card: dict[str, object]) -> str:
+    rows = (
+        ("Encoder", "family"), ("Objective", "objective"), ("Pre-training data", "pretraining_data"),
+        ("Layers", "layers"), ("Parameters", "parameters"), ("Updates", "steps"), ("Utterances an update", "batch"),
+        ("Learning rate", "learning_rate"), ("Seed", "seed"), ("Loss at the end", "final_loss"),
+        ("Figure watched at the end", "final_watched"), ("Wall seconds", "wall_seconds"),
+        ("CPU seconds", "cpu_seconds"), ("Licence", "licence"), ("SHA-256 of the weights", "sha256"),
+    )  # fmt: skip
+    lines = [f"# {card['name']}", "", "| | |", "|---|---|"]
+    lines += [f"| {title} | {card[key]} |" for title, key in rows]
+    lines += [
+        "",
+        "A small encoder for trying methods on, pre-trained on synthetic speech alone. The figure watched is the",
+        "accuracy on masked frames (HuBERT), the contrastive accuracy (wav2vec 2.0), the share of frames that are",
+        f"not blank (CTC) or the accuracy on speakers. Made by `foretune pretrain {card['name']}`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
