@@ -55,6 +55,7 @@ class Candidate(ABC):
         card: what is known about it.
         module: the torch module.
         sample_rate: in Hz.
+        longest: samples that a waveform may have; None where any length does.
     """
 
     name: str
@@ -65,13 +66,14 @@ class Candidate(ABC):
     card: Card
     module: nn.Module
     sample_rate: int = 16_000
+    longest: int | None = None
 
     @abstractmethod
     def batch(self, waveforms: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
         """Normalise and pad waveforms, each (samples,), to the module's own inputs.
 
         Raises:
-            InputError: a waveform is shorter than one frame.
+            InputError: a waveform is shorter than one frame, or longer than `longest`.
         """
 
     @abstractmethod
@@ -122,20 +124,30 @@ class Candidate(ABC):
     def parameters(self, layer: int) -> int:
         """Return how many parameters the encoder has when cut after `layer`, front end included."""
 
+    def refusal(self, samples: int) -> str | None:
+        """Return why a waveform of so many samples cannot be taken, None where it can."""
+        if self.grid.frames(samples) < 1:
+            return (
+                f"{samples} samples, too few for one frame of {self.name} ({self.grid.receptive_field}); "
+                "leave it out"
+            )
+        if self.longest is not None and samples > self.longest:
+            seconds, most = samples / self.sample_rate, self.longest / self.sample_rate
+            return f"{seconds:.1f} s, and {self.name} takes {most:g} s at most; cut it"
+        return None
+
     def check_waveforms(self, waveforms: Sequence[NDArray[np.float32]]) -> None:
-        """Check that there are waveforms and that each of them gives a frame.
+        """Check that there are waveforms and that each of them can be taken.
 
         Raises:
-            InputError: there is none, or one is shorter than one frame.
+            InputError: there is none, or one is shorter than one frame or too long.
         """
         if not waveforms:
             raise InputError("an empty batch: give at least one waveform")
         for position, waveform in enumerate(waveforms):
-            if self.grid.frames(len(waveform)) < 1:
-                raise InputError(
-                    f"waveform {position} has {len(waveform)} samples, too few for one frame of {self.name} "
-                    f"({self.grid.receptive_field}); leave it out"
-                )
+            reason = self.refusal(len(waveform))
+            if reason is not None:
+                raise InputError(f"waveform {position}: {reason}")
 
     def check_layer(self, layer: int | None) -> int:
         """Return the layer to stop after, the last one by default.

@@ -15,8 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from foretune.tasks.errors import InputError
-
 from .candidate import Candidate, Card, HiddenStates
 from .frame_grid import FrameGrid
 from .weights import count_parameters, weights_hash
@@ -45,12 +43,12 @@ class WhisperCandidate(Candidate):
         self.grid = FrameGrid(
             stride=2 * _HOP, receptive_field=_WINDOW + 4 * _HOP, offset=-(_WINDOW // 2 + 2 * _HOP)
         )
-        self._longest = config.max_source_positions * self.grid.stride
+        self.longest = config.max_source_positions * self.grid.stride
         self._log_mel = WhisperFeatureExtractor(
             feature_size=config.num_mel_bins,
             hop_length=_HOP,
             n_fft=_WINDOW,
-            chunk_length=self._longest // self.sample_rate,
+            chunk_length=config.max_source_positions * self.grid.stride // self.sample_rate,
         )
 
     def batch(self, waveforms: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -58,17 +56,8 @@ class WhisperCandidate(Candidate):
 
         Returns:
             `input_features` (batch, mel bins, frames) and `samples` (batch,), int64.
-
-        Raises:
-            InputError: a waveform is longer than the encoder's window (30 s), or holds no frame.
         """
         self.check_waveforms(waveforms)
-        for position, waveform in enumerate(waveforms):
-            if len(waveform) > self._longest:
-                raise InputError(
-                    f"waveform {position} lasts {len(waveform) / self.sample_rate:.1f} s, "
-                    f"and {self.name} takes {self._longest / self.sample_rate:g} s at most; cut it"
-                )
         mel = self._log_mel(list(waveforms), sampling_rate=self.sample_rate, return_tensors="pt")
         return {
             "input_features": mel.input_features.to(self.device),

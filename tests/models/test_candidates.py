@@ -199,7 +199,7 @@ def test_filter_banks_keep_the_level(waveforms):
 @pytest.mark.parametrize("family", [*CONVOLUTIONAL, "fbank"])  # Whisper's encoder pads: one sample is a frame
 def test_what_is_too_short_is_refused(tiny_candidate, family):
     candidate = FilterBanks() if family == "fbank" else tiny_candidate(family)
-    with pytest.raises(InputError, match="waveform 1 has 100 samples, too few for one frame"):
+    with pytest.raises(InputError, match="waveform 1: 100 samples, too few for one frame"):
         candidate.batch([np.zeros(8_000, np.float32), np.zeros(100, np.float32)])
 
 
@@ -215,7 +215,7 @@ def test_a_layer_that_is_not_there_is_refused(candidate, waveforms):
 
 
 def test_speech_longer_than_whispers_window_is_refused(tiny_candidate):
-    with pytest.raises(InputError, match=r"waveform 0 lasts 31\.0 s, and whisper takes 30 s at most"):
+    with pytest.raises(InputError, match=r"waveform 0: 31\.0 s, and whisper takes 30 s at most"):
         tiny_candidate("whisper").batch([np.zeros(31 * 16_000, np.float32)])
 
 

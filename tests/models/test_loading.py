@@ -218,7 +218,7 @@ def test_an_unknown_architecture_or_remote_code(folder, family):
     (folder / "config.json").write_text(
         json.dumps({"model_type": family, "auto_map": {"AutoModel": "own.Model"}})
     )
-    with pytest.raises(InputError, match="does not describe an encoder .* remote code is not run"):
+    with pytest.raises(InputError, match=r"does not describe an encoder .* remote code is not run"):
         load_candidate(str(folder))
 
 
