@@ -8,6 +8,9 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from foretune.agreement import (
     DRAWS,
     EXACT_TO,
@@ -18,8 +21,6 @@ from foretune.agreement import (
     weighted_tau,
 )
 from foretune.tasks.errors import InputError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 EXACT = 1e-12
 
@@ -62,7 +63,11 @@ class TestSpearman:
         assert (agreement.candidates, agreement.p_value_error, agreement.defined) == (4, 0.0, True)
 
     @settings(max_examples=40, deadline=None)
-    @given(st.integers(2, 6).flatmap(lambda n: st.tuples(*[st.lists(st.integers(0, 5), min_size=n, max_size=n)] * 2)))
+    @given(
+        st.integers(2, 6).flatmap(
+            lambda n: st.tuples(*[st.lists(st.integers(0, 5), min_size=n, max_size=n)] * 2)
+        )
+    )
     def test_equals_the_naive_definition_with_and_without_ties(self, pair):
         x, y = pair
         agreement = spearman(x, y)
@@ -156,7 +161,9 @@ class TestSmoothPValue:
     def test_equals_the_naive_definition(self):
         rng = np.random.default_rng(0)
         x, y = rng.normal(size=7).cumsum(), rng.normal(size=7).cumsum()
-        curves = [[ordered[(i + shift) % 7] for i in range(7)] for ordered in (y, y[::-1]) for shift in range(7)]
+        curves = [
+            [ordered[(i + shift) % 7] for i in range(7)] for ordered in (y, y[::-1]) for shift in range(7)
+        ]
         rhos = [abs(scipy.stats.spearmanr(x, curve).statistic) for curve in curves]
         expected = np.mean([rho >= rhos[0] - EXACT for rho in rhos])
         assert smooth_p_value(x, y) == pytest.approx(expected)

@@ -9,10 +9,11 @@ import sys
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+
 from foretune import records
 from foretune.records import AgreementRecord, Provenance, ScoreRecord, TuningRecord
 from foretune.tasks.errors import InputError
-from pydantic import ValidationError
 
 PROVENANCE = Provenance(
     commit="0123456789ab",

@@ -1,0 +1,52 @@
+"""RESULTS.md, from records and nothing else: the same records give the same bytes.
+
+`write_report` reads agreements (made by `pytest bench/`) and fine-tuning runs (the ground truth);
+`render` turns them into Markdown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from foretune.ground_truth import shipped
+from foretune.records import AgreementRecord, Record, TuningRecord, latest, read
+from foretune.tasks.errors import InputError
+
+from .markdown import render
+
+__all__ = ["render", "write_report"]
+
+
+def write_report(
+    records: Sequence[Path],
+    output: Path = Path("RESULTS.md"),
+    ground_truth: Sequence[Path] | None = None,
+) -> None:
+    """Write RESULTS.md from records; of repeated results the last counts.
+
+    Args:
+        records: files that `pytest bench/` wrote, or that hold the same kinds of records, such as those
+            of real speech.
+        output: the Markdown file; replaced as a whole, and only once everything has been read.
+        ground_truth: files of fine-tuning runs, which say how the ground truth was made; by default
+            those that ship.
+
+    Raises:
+        InputError: a file is missing or holds something else, or no record is an agreement.
+    """
+    if ground_truth is None:
+        ground_truth = [shipped()] if shipped().is_file() else []
+    found: list[Record] = []
+    for path in dict.fromkeys([*ground_truth, *records]):
+        found.extend(read(path))
+    unique = latest(found)
+    agreements = [record for record in unique if isinstance(record, AgreementRecord)]
+    if not agreements:
+        given = ", ".join(str(path) for path in records) or "no files"
+        raise InputError(f"{given}: no agreement to report; run `pytest bench/` first")
+    runs = [record for record in unique if isinstance(record, TuningRecord)]
+    temporary = output.with_name(f"{output.name}.{os.getpid()}.tmp")
+    temporary.write_text(render(agreements, runs), encoding="utf-8")
+    temporary.replace(output)

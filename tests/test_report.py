@@ -1,0 +1,288 @@
+"""RESULTS.md from small records made up for these tests: tables, wording, determinism, errors."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from foretune import records
+from foretune.records import AgreementRecord, Provenance, TuningRecord
+from foretune.report import render, write_report
+from foretune.report.tables import number, significant
+from foretune.tasks.errors import InputError
+
+PROVENANCE = Provenance(
+    commit="0123456789ab",
+    dirty=False,
+    python="3.11.0",
+    machine="Linux x86_64",
+    device="cpu",
+    threads=1,
+    packages={"torch": "2.11.0", "POT": "0.9.6"},
+    started="2026-01-01T00:00:00+00:00",
+)
+
+
+def cell(**changes):
+    values = {
+        "task": "asr",
+        "suite": "embedded",
+        "data_revision": "aaaaaaaaaaaa",
+        "model": "hubert",
+        "provenance": PROVENANCE,
+        "setting": "layers",
+        "estimator": "logme",
+        "layer_policy": "each",
+        "metric": "wer",
+        "direction": "lower",
+        "candidates": 3,
+        "names": ["0", "1", "2"],
+        "scores": [0.1, 0.3, 0.2],
+        "values": [0.9, 0.25, 0.5],
+        "deviations": [0.01, 0.0214, None],
+        "seeds": 3,
+        "spearman": 1.0,
+        "p_value": 1 / 3,
+        "smallest_p_value": 1 / 3,
+        "smooth_p_value": 1.0,
+        "kendall": 1.0,
+        "weighted_kendall": 1.0,
+        "regret": 0.0,
+        "regret_at_3": 0.0,
+        "score_seconds": 1.5,
+        "fine_tune_seconds": 300.0,
+        "cost_ratio": 200.0,
+    }
+    return AgreementRecord(**(values | changes))
+
+
+def models(**changes):
+    values = {
+        "model": "all",
+        "setting": "models",
+        "layer_policy": "last",
+        "names": ["fbank", "hubert", "speaker"],
+        "smooth_p_value": None,
+    }
+    return cell(**(values | changes))
+
+
+def run(seed, **changes):
+    values = {
+        "task": "asr",
+        "suite": "embedded",
+        "data_revision": "aaaaaaaaaaaa",
+        "model": "hubert",
+        "provenance": PROVENANCE,
+        "model_revision": "bbbbbbbbbbbb",
+        "protocol": "layer",
+        "layer": 1,
+        "seed": seed,
+        "learning_rate": 1e-3,
+        "steps": 10,
+        "status": "done",
+        "metric": "wer",
+        "direction": "lower",
+        "value": 0.25,
+        "metrics": {"wer": 0.25},
+        "parameters_trained": 1000,
+        "train_utterances": 10,
+        "test_utterances": 5,
+        "wall_seconds": 1800.0,
+        "cpu_seconds": 1800.0,
+        "peak_memory_bytes": 0,
+    }
+    return TuningRecord(**(values | changes))
+
+
+STUDY = [
+    cell(),
+    cell(estimator="random", scores=[0.5, 0.4, 0.6], spearman=-0.5, p_value=1.0, cost_ratio=9000.0),
+    cell(
+        estimator="sliced_wasserstein",
+        status="failed",
+        error="needs source features",
+        scores=[None, None, None],
+        spearman=None,
+        p_value=None,
+        smooth_p_value=None,
+        kendall=None,
+        weighted_kendall=None,
+        regret=None,
+        regret_at_3=None,
+        cost_ratio=None,
+        reason="no source speech here",
+    ),
+    models(spearman=0.5, p_value=0.01, least_spearman=0.4, largest_p_value=0.05, reason="few models"),
+    models(layer_policy="best", spearman=-0.001),
+    models(layer_policy="mean", spearman=1.0),
+    models(estimator="random", spearman=-1.0, p_value=0.01, least_spearman=0.9, passed=False),
+]
+RUNS = [run(0), run(1), run(2, data_revision="older0000000"), run(3, status="failed", value=None)]
+
+
+def rows_under(text, heading):
+    """Return the cells of the first table after a heading, header first."""
+    after = text[text.index(heading) :]
+    table = re.search(r"(?:^\|.*\n)+", after, flags=re.MULTILINE).group()
+    rows = [[part.strip() for part in line.strip("|\n").split("|")] for line in table.splitlines()]
+    return [rows[0], *rows[2:]]
+
+
+class TestRender:
+    def test_summary_averages_the_default_cells_best_first(self):
+        assert rows_under(render(STUDY, RUNS), "## Synthetic speech") == [
+            ["estimator", "asr, layers", "asr, models", "mean ρ", "p < 0.05", "cost ratio"],
+            ["logme", "1.00", "0.50", "0.75", "1 of 2", "200"],
+            ["*random*", "-0.50", "-1.00", "-0.75", "0 of 2", "4600"],  # significant, but the wrong way round
+            ["sliced_wasserstein", "–", "–", "–", "0 of 1", "–"],
+        ]
+
+    def test_layers(self):
+        rows = rows_under(render(STUDY, RUNS), "#### asr: layers of hubert")
+        assert rows[0][:4] == ["estimator", "ρ", "p", "p, smooth"]
+        assert rows[1] == [
+            "logme",
+            "1.00",
+            "0.33",
+            "1.0",
+            "1.00",
+            "1.00",
+            "0.000",
+            "0.000",
+            "1.5",
+            "200",
+            "none",
+        ]
+        assert [row[0] for row in rows[1:]] == ["logme", "*random*", "sliced_wasserstein"]
+        assert set(rows[3][1:8]) == {"–"}
+
+    def test_ranking_beside_the_ground_truth_the_lowest_error_first(self):
+        text = render(STUDY, RUNS)
+        after = text[text.index("#### asr: layers of hubert") :]
+        assert rows_under(after, "Fine-tuning, and the rank") == [
+            ["layer", "WER", "rank", "logme", "random", "sliced_wasserstein"],
+            ["layer 1", "0.250 ± 0.021", "1", "1", "3", "–"],
+            ["layer 2", "0.500", "2", "2", "1", "–"],
+            ["layer 0", "0.900 ± 0.010", "3", "3", "2", "–"],
+        ]
+
+    def test_ties_share_their_mean_rank(self):
+        rows = rows_under(render([cell(scores=[0.2, 0.2, 0.1])], []), "Fine-tuning, and the rank")
+        assert [(row[0], row[3]) for row in rows[1:]] == [
+            ("layer 1", "1.5"),
+            ("layer 2", "3"),
+            ("layer 0", "1.5"),
+        ]
+
+    def test_models_and_gates(self):
+        rows = rows_under(render(STUDY, RUNS), "#### asr: models")
+        assert "p, smooth" not in rows[0]
+        assert rows[1][-1] == "ρ ≥ 0.4, p ≤ 0.05: held"
+        assert rows[2][-1] == "ρ ≥ 0.9: **broken**"
+
+    def test_layer_policies(self):
+        rows = rows_under(render(STUDY, RUNS), "ρ by how a model's score")
+        assert rows == [
+            ["estimator", "last layer", "best layer", "mean layers"],
+            ["logme", "0.50", "0.00", "1.00"],
+            ["*random*", "-1.00", "–", "–"],
+        ]
+
+    def test_failures_and_reasons_are_said(self):
+        text = render(STUDY, RUNS)
+        assert "- sliced_wasserstein: no score: needs source features\n" in text
+        assert "- sliced_wasserstein: no source speech here\n" in text
+        assert "- logme: few models\n" in text
+
+    def test_says_what_was_measured_on_what(self):
+        text = render(STUDY, RUNS)
+        first_screen = text[: text.index("| estimator")]
+        assert "**synthetic**" in first_screen
+        assert "espeak-ng" in first_screen
+        assert "cannot show" in first_screen
+        # the older data's run and the failed one are not behind these numbers
+        assert "The ground truth is 2 fine-tuning runs, 1.0 hours on cpu (Linux x86_64)." in first_screen
+        assert "3 estimators on asr. Models: fbank, hubert, speaker. Layers of: hubert." in first_screen
+
+    def test_real_speech_has_its_own_section(self):
+        real = [models(suite="local", task="emotion_recognition", metric="uar", direction="higher")]
+        text = render([*STUDY, *real], RUNS)
+        assert (
+            text.index("## Synthetic speech")
+            < text.index("## Real speech")
+            < text.index("## Where the numbers")
+        )
+        assert rows_under(text, "## Real speech")[1][:2] == ["logme", "1.00"]
+        assert text.count("How to read it") == 1
+        ranked = rows_under(text[text.index("## Real speech") :], "Fine-tuning, and the rank")
+        assert [row[0] for row in ranked[1:]] == ["fbank", "speaker", "hubert"]  # the highest first
+
+    def test_a_monte_carlo_p_shows_its_error(self):
+        text = render([cell(p_value=0.021, p_value_error=0.0004)], [])
+        assert rows_under(text, "#### asr: layers of hubert")[1][2] == "0.021 ± 0.0004"
+
+    def test_the_order_of_records_changes_nothing(self):
+        text = render(STUDY, RUNS)
+        for seed in range(5):
+            shuffled = [STUDY[i] for i in np.random.default_rng(seed).permutation(len(STUDY))]
+            assert render(shuffled, RUNS[::-1]) == text
+
+
+class TestWriteReport:
+    def write(self, path, found):
+        for record in found:
+            records.append(path, record)
+        return path
+
+    def test_the_same_records_give_the_same_bytes(self, tmp_path):
+        agreements = self.write(tmp_path / "embedded.jsonl", STUDY)
+        truth = self.write(tmp_path / "truth.jsonl", RUNS)
+        outputs = [tmp_path / "one.md", tmp_path / "two.md"]
+        for output in outputs:
+            write_report([agreements], output, [truth])
+        assert outputs[0].read_bytes() == outputs[1].read_bytes()
+        assert outputs[0].read_text(encoding="utf-8") == render(STUDY, RUNS)
+
+    def test_the_last_record_of_a_cell_counts_and_torn_lines_do_not(self, tmp_path):
+        path = self.write(tmp_path / "embedded.jsonl", [cell(spearman=0.1), cell(spearman=0.9)])
+        with path.open("a") as file:
+            file.write('{"kind": "agreement", "task": "as')
+        write_report([path], tmp_path / "RESULTS.md", [])
+        rows = rows_under((tmp_path / "RESULTS.md").read_text(encoding="utf-8"), "## Synthetic speech")
+        assert rows[1][:2] == ["logme", "0.90"]
+
+    def test_no_agreement_leaves_the_old_report(self, tmp_path):
+        output = tmp_path / "RESULTS.md"
+        output.write_text("old")
+        with pytest.raises(InputError, match=r"truth\.jsonl: no agreement to report"):
+            write_report([self.write(tmp_path / "truth.jsonl", RUNS)], output, [])
+        with pytest.raises(InputError, match="no such file of records"):
+            write_report([tmp_path / "absent.jsonl"], output, [])
+        assert output.read_text() == "old"
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("value", "text"), [(0.125, "0.12"), (-0.004, "0.00"), (-0.5, "-0.50"), (1, "1.00"), (None, "–")]
+    )
+    def test_fixed(self, value, text):
+        assert number(value) == text
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            (1 / 360, "0.0028"),
+            (1.0, "1.0"),
+            (2 / 479001600, "4.2e-09"),
+            (0.0999, "0.10"),
+            (-1234567.0, "-1.2e+06"),
+            (200.4, "200"),
+            (0.0, "0"),
+            (None, "–"),
+        ],
+    )
+    def test_significant(self, value, text):
+        assert significant(value) == text
