@@ -292,8 +292,8 @@ def _check_sides(table: Table, task: Task, data: TaskData, report: Callable[[str
         )
         if shared := sorted(seen & tested):
             report(
-                f"{table.path}: {len(shared)} of {len(tested)} {task.split_by} values of the test part are in "
-                f"training too ({_listed(shared)}); results on it will flatter"
+                f"{table.path}: {len(shared)} of {len(tested)} {task.split_by} values in the test part are "
+                f"in training too ({_listed(shared)}); results on it will flatter"
             )
 
 

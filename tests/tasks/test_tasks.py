@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+import foretune.tasks
+from foretune.tasks import TASKS, Task, Utterance, get_task
+from foretune.tasks.asr import ASR
+from foretune.tasks.emotion_recognition import EMOTION_RECOGNITION
+from foretune.tasks.errors import InputError
+from foretune.tasks.metrics import (
+    accuracy,
+    character_error_rate,
+    normalise_transcript,
+    unweighted_accuracy,
+    word_error_rate,
+)
+from foretune.tasks.speaker_identification import SPEAKER_IDENTIFICATION
+
+SILENCE = np.zeros(1600, np.int16)
+
+# by hand
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello, World!", "hello world"),
+        ("ŻÓŁĆ, Gęś i ŁÓDŹ", "żółć gęś i łódź"),
+        ("it's  ROCK’n’roll\n", "it's rock'n'roll"),
+        ("well-known; 3.5 a/b", "well known a b"),
+        ("Zo\u0301ł", "zół"),  # a letter and a combining accent
+        ("हिन्दी ŒUVRE 日本語", "हिन्दी œuvre 日本語"),
+        (" 1, 2 - 3 ", ""),
+    ],
+)
+def test_a_transcript_keeps_the_letters_of_every_script(text: str, expected: str) -> None:
+    assert normalise_transcript(text) == expected
+    assert normalise_transcript(expected) == expected
+
+
+def test_error_rates_by_hand() -> None:
+    # one substitution, one deletion, one insertion in five words
+    assert word_error_rate(["a b c", "d e"], ["a x c", "d f g"]) == pytest.approx(3 / 5)
+    # "ab cd" -> "ab d": one of five characters
+    assert character_error_rate(["ab cd"], ["ab d"]) == pytest.approx(1 / 5)
+
+
+def test_unweighted_accuracy_counts_each_class_alike() -> None:
+    references = ["joy"] * 8 + ["fear"] * 2
+    hypotheses = ["joy"] * 8 + ["joy", "fear"]
+    assert accuracy(references, hypotheses) == pytest.approx(0.9)
+    assert unweighted_accuracy(references, hypotheses) == pytest.approx((1 + 0.5) / 2)
+
+
+def test_each_task_reports_its_metrics() -> None:
+    assert ASR.evaluate(["Go on!", ""], ["go", "on"]) == {"wer": 1.0, "cer": pytest.approx(5 / 5)}
+    assert SPEAKER_IDENTIFICATION.evaluate(["A", "B"], ["A", "A"]) == {"accuracy": 0.5}
+    assert EMOTION_RECOGNITION.evaluate(["x", "x", "x", "y"], ["x", "x", "x", "x"]) == {
+        "unweighted_accuracy": 0.5,
+        "accuracy": 0.75,
+    }
+
+
+# against independent definitions
+
+
+def naive_edits(reference: str | list[str], hypothesis: str | list[str]) -> int:
+    table = np.zeros((len(reference) + 1, len(hypothesis) + 1), int)
+    table[:, 0], table[0] = np.arange(len(reference) + 1), np.arange(len(hypothesis) + 1)
+    for i, wanted in enumerate(reference, start=1):
+        for j, got in enumerate(hypothesis, start=1):
+            table[i, j] = min(table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (wanted != got))
+    return int(table[-1, -1])
+
+
+def test_error_rates_are_edit_distances_of_the_whole_test_part() -> None:
+    generator = np.random.default_rng(0)
+    references, hypotheses = (
+        [" ".join(generator.choice(["ab", "b", "cab", "da"], generator.integers(low, 8))) for _ in range(30)]
+        for low in (1, 0)
+    )
+    pairs = list(zip(references, hypotheses, strict=True))
+    words = sum(naive_edits(r.split(), h.split()) for r, h in pairs) / sum(len(r.split()) for r in references)
+    characters = sum(naive_edits(r, h) for r, h in pairs) / sum(map(len, references))
+    assert word_error_rate(references, hypotheses) == pytest.approx(words, rel=1e-9)
+    assert character_error_rate(references, hypotheses) == pytest.approx(characters, rel=1e-9)
+
+
+def test_unweighted_accuracy_is_the_balanced_accuracy_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    references = [str(label) for label in generator.choice(4, 100, p=[0.7, 0.1, 0.1, 0.1])]
+    hypotheses = [str(label) for label in generator.choice(4, 100)]
+    assert unweighted_accuracy(references, hypotheses) == pytest.approx(
+        balanced_accuracy_score(references, hypotheses), rel=1e-12
+    )
+
+
+# invariances and limits
+
+
+@pytest.mark.parametrize(
+    "task", [ASR, SPEAKER_IDENTIFICATION, EMOTION_RECOGNITION], ids=lambda task: task.name
+)
+def test_order_of_utterances_does_not_matter_and_perfection_is_the_best(task: Task) -> None:
+    references, hypotheses = ["a b", "c", "c", "d d"], ["a", "c", "d d", "d d"]
+    metrics = task.evaluate(references, hypotheses)
+    assert metrics == pytest.approx(task.evaluate(references[::-1], hypotheses[::-1]))
+    perfect = task.evaluate(references, references)
+    assert perfect[task.metric] == (0.0 if task.direction == "lower" else 1.0)
+    assert task.goodness(perfect[task.metric]) > task.goodness(metrics[task.metric])
+
+
+def test_an_empty_reference_counts_what_is_inserted_there() -> None:
+    assert word_error_rate(["a b", ""], ["a b", "c"]) == pytest.approx(1 / 2)
+    assert word_error_rate(["a b", ""], ["a b", ""]) == 0.0
+
+
+def test_an_error_rate_may_exceed_one() -> None:
+    assert word_error_rate(["a"], ["b c d"]) == pytest.approx(3.0)
+
+
+def test_classes_that_only_hypotheses_have_do_not_count() -> None:
+    assert unweighted_accuracy(["x", "y"], ["x", "z"]) == 0.5
+    assert unweighted_accuracy(["x", "x"], ["x", "z"]) == 0.5
+
+
+# errors
+
+
+@pytest.mark.parametrize("metric", [word_error_rate, character_error_rate, accuracy, unweighted_accuracy])
+def test_metrics_need_pairs(metric: type[float]) -> None:
+    with pytest.raises(ValueError, match="2 references but 1 hypotheses"):
+        metric(["a", "b"], ["a"])
+    with pytest.raises(ValueError, match="no utterances"):
+        metric([], [])
+
+
+@pytest.mark.parametrize("metric", [word_error_rate, character_error_rate])
+def test_error_rates_need_something_said(metric: type[float]) -> None:
+    with pytest.raises(InputError, match="references: not one has a"):
+        metric(["", " "], ["a", ""])
+
+
+# the registry
+
+
+def test_the_tasks_have_unique_names_and_codes() -> None:
+    assert list(TASKS)[:3] == ["asr", "speaker_identification", "emotion_recognition"]
+    assert len({task.code for task in TASKS.values()}) == len(TASKS)
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_every_task_is_a_complete_declaration(name: str) -> None:
+    task = get_task(name)
+    assert task.name == name
+    assert task.description.endswith(".")
+    assert task.metric in task.evaluate(["a", "b"], ["a", "b"])
+    assert {*task.columns, task.split_by} <= {"text", "speaker", "emotion", "label"}
+
+
+def test_the_first_column_present_is_the_label() -> None:
+    utterance = Utterance("1", SILENCE, speaker="EB0", label="mine")
+    assert SPEAKER_IDENTIFICATION.target(utterance) == "EB0"
+    assert EMOTION_RECOGNITION.target(utterance) == "mine"
+    with pytest.raises(InputError, match="1: no text, which the task asr needs"):
+        ASR.target(utterance)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("emotion", "did you mean emotion_recognition"),
+        ("speaker-identification", "did you mean speaker_identification"),
+        ("SID", "did you mean speaker_identification"),
+        ("arr", "did you mean asr"),
+        ("zzz", "there are asr, speaker_identification, emotion_recognition"),
+    ],
+)
+def test_an_unknown_task_is_answered_with_the_nearest(name: str, advice: str) -> None:
+    with pytest.raises(InputError, match=f"unknown task {name}: {advice}"):
+        get_task(name)
+
+
+class InstalledTask:
+    """Stands for the entry point of an installed package."""
+
+    value = "somewhere:TASK"
+
+    def __init__(self, task: object) -> None:
+        self.task = task
+
+    def load(self) -> object:
+        return self.task
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[InstalledTask]]:
+    installed: list[InstalledTask] = []
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: installed)
+    foretune.tasks._registry.cache_clear()
+    yield installed
+    foretune.tasks._registry.cache_clear()
+
+
+def test_an_installed_package_adds_a_task(install: list[InstalledTask]) -> None:
+    install.append(InstalledTask(replace(EMOTION_RECOGNITION, name="sarcasm", code="SAR")))
+    assert get_task("sarcasm").code == "SAR"
+    assert list(foretune.tasks.TASKS)[-1] == "sarcasm"
+
+
+def test_a_name_that_is_taken_raises(install: list[InstalledTask]) -> None:
+    install.append(InstalledTask(replace(ASR, code="XXX")))
+    with pytest.raises(ValueError, match="somewhere:TASK: there is already a task named asr"):
+        get_task("asr")
+
+
+def test_an_entry_point_that_is_no_task_raises(install: list[InstalledTask]) -> None:
+    install.append(InstalledTask("a string"))
+    with pytest.raises(TypeError, match=r"somewhere:TASK: names a str where a foretune\.tasks\.Task"):
+        get_task("asr")
+
+
+def test_the_module_has_no_other_lazy_names() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'TASK'"):
+        foretune.tasks.TASK  # noqa: B018
