@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
 from foretune.records import TuningRecord, read_tuning
 from foretune.tasks.errors import InputError
@@ -53,17 +52,20 @@ class Outcome:
 class GroundTruth:
     """The finished fine-tuning runs of one task.
 
+    Fine-tuning a whole encoder (protocol `full`) is the same as cutting it after its last layer
+    (protocol `layer`), so either record serves for both.
+
     Attributes:
         task: the task's name.
         runs: on whatever data and weights; what is asked for is matched by revision.
-        metric: what the values are.
-        direction: whether `higher` or `lower` is better.
     """
 
     def __init__(self, task: str, runs: Iterable[TuningRecord]) -> None:
         self.task = task
         self.runs = [
-            run for run in runs if run.task == task and run.status == "done" and run.value is not None
+            run
+            for run in runs
+            if run.task == task and run.protocol in ("layer", "full") and run.status == "done"
         ]
 
     @classmethod
@@ -75,36 +77,52 @@ class GroundTruth:
         """
         return cls(task, read_tuning(paths))
 
-    def models(self, protocol: Literal["layer", "full"]) -> list[str]:
-        """Return the models that were fine-tuned cut after several layers, or as a whole, by name."""
+    def models(self) -> list[str]:
+        """Return every model that was fine-tuned, cut after whatever layer, by name."""
+        return sorted({run.model for run in self.runs})
+
+    def layered_models(self) -> list[str]:
+        """Return the models that were fine-tuned cut after enough layers to rank these, by name."""
         layers: dict[str, set[int]] = {}
         for run in self.runs:
-            if run.protocol == protocol:
-                layers.setdefault(run.model, set()).add(run.layer)
-        least = LEAST_CANDIDATES if protocol == "layer" else 1
-        return sorted(model for model, found in layers.items() if len(found) >= least)
+            layers.setdefault(run.model, set()).add(run.layer)
+        return sorted(model for model, found in layers.items() if len(found) >= LEAST_CANDIDATES)
 
-    def outcomes(
-        self, model: str, protocol: Literal["layer", "full"], *, data_revision: str, model_revision: str
-    ) -> dict[int, Outcome]:
-        """Return a model's outcome by the layer it was cut after, in order.
+    def layers(self, model: str, *, data_revision: str, model_revision: str) -> dict[int, Outcome]:
+        """Return what fine-tuning a model cut after each of its layers gave, in their order.
 
         Args:
             model: the candidate's name.
-            protocol: `layer`, or `full`: the whole encoder, whose only layer is the last.
+            data_revision: of the data that the estimators see now.
+            model_revision: of the weights that they see now.
+
+        Raises:
+            InputError: for some layer there is none, or only for other data or other weights.
+        """
+        wanted = sorted({run.layer for run in self.runs if run.model == model})
+        return {layer: self._outcome(model, layer, data_revision, model_revision) for layer in wanted}
+
+    def full(self, model: str, top: int, *, data_revision: str, model_revision: str) -> Outcome:
+        """Return what fine-tuning the whole encoder gave.
+
+        Args:
+            model: the candidate's name.
+            top: its last layer.
             data_revision: of the data that the estimators see now.
             model_revision: of the weights that they see now.
 
         Raises:
             InputError: there is none, or only for other data or other weights.
         """
-        runs = [run for run in self.runs if (run.model, run.protocol) == (model, protocol)]
-        what = f"{self.task}: {'layers of ' if protocol == 'layer' else ''}{model}"
+        return self._outcome(model, top, data_revision, model_revision)
+
+    def _outcome(self, model: str, layer: int, data_revision: str, model_revision: str) -> Outcome:
+        runs = [run for run in self.runs if (run.model, run.layer) == (model, layer)]
+        what = f"{self.task}: {model}, layer {layer}"
         if not runs:
             raise InputError(f"{what}: never fine-tuned; add --fine-tune missing to do it now")
-        current = [
-            run for run in runs if (run.data_revision, run.model_revision) == (data_revision, model_revision)
-        ]
+        now = (data_revision, model_revision)
+        current = [run for run in runs if (run.data_revision, run.model_revision) == now]
         if not current:
             last = runs[-1]
             raise InputError(
@@ -112,5 +130,4 @@ class GroundTruth:
                 f"{last.model_revision}, now {data_revision} and {model_revision}); "
                 "add --fine-tune missing to do it again"
             )
-        layers = sorted({run.layer for run in current})
-        return {layer: Outcome.over_seeds([run for run in current if run.layer == layer]) for layer in layers}
+        return Outcome.over_seeds(current)

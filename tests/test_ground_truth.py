@@ -1,0 +1,109 @@
+"""The ground truth: averaged over seeds, matched by revision, never silently stale."""
+
+from __future__ import annotations
+
+import pytest
+
+from foretune import records
+from foretune.ground_truth import GroundTruth, Outcome
+from foretune.records import Provenance, TuningRecord
+from foretune.tasks.errors import InputError
+
+PROVENANCE = Provenance(
+    commit="0",
+    dirty=False,
+    python="3.11",
+    machine="here",
+    device="cpu",
+    threads=1,
+    packages={},
+    started="2026-01-01",
+)
+NOW = {"data_revision": "data", "model_revision": "weights"}
+
+
+def run(layer=0, seed=0, value=0.5, **changes):
+    values = {
+        "task": "asr",
+        "suite": "embedded",
+        "data_revision": "data",
+        "model": "hubert",
+        "provenance": PROVENANCE,
+        "model_revision": "weights",
+        "protocol": "layer",
+        "layer": layer,
+        "seed": seed,
+        "learning_rate": 1e-3,
+        "steps": 10,
+        "status": "done",
+        "metric": "wer",
+        "direction": "lower",
+        "value": value,
+        "metrics": {},
+        "parameters_trained": 1,
+        "train_utterances": 1,
+        "test_utterances": 1,
+        "wall_seconds": 10.0 + seed,
+        "cpu_seconds": 1.0,
+        "peak_memory_bytes": 0,
+    }
+    return TuningRecord(**(values | changes))
+
+
+class TestOutcomes:
+    def test_mean_and_deviation_over_seeds(self):
+        runs = [run(layer, seed, value) for layer in (1, 0) for seed, value in enumerate((0.2, 0.4, 0.6))]
+        layers = GroundTruth("asr", runs).layers("hubert", **NOW)
+        assert list(layers) == [0, 1]
+        assert layers[1] == Outcome(
+            value=pytest.approx(0.4), deviation=pytest.approx(0.2), seeds=3, wall_seconds=11.0
+        )
+
+    def test_one_seed_has_no_deviation(self):
+        assert GroundTruth("asr", [run()]).layers("hubert", **NOW)[0].deviation is None
+
+    def test_the_whole_encoder_is_its_last_layer(self):
+        runs = [
+            run(layer=0, value=0.9),
+            run(layer=4, value=0.3),
+            run(layer=2, value=0.7, protocol="full", model="b"),
+        ]
+        truth = GroundTruth("asr", runs)
+        assert truth.full("hubert", 4, **NOW).value == 0.3
+        assert truth.full("b", 2, **NOW).value == 0.7
+
+    def test_other_tasks_models_and_protocols_do_not_count(self):
+        others = [run(value=1.0, task="speaker_identification"), run(value=1.0, model="fbank")]
+        others.append(run(value=1.0, protocol="probe"))
+        assert GroundTruth("asr", [run(), *others]).layers("hubert", **NOW)[0].value == 0.5
+
+    def test_models_and_those_with_a_ranking_of_layers(self):
+        runs = [*(run(layer) for layer in range(3)), *(run(layer, model="ctc") for layer in (0, 1))]
+        truth = GroundTruth("asr", [*runs, run(model="fbank")])
+        assert truth.models() == ["ctc", "fbank", "hubert"]
+        assert truth.layered_models() == ["hubert"]
+
+    def test_read_takes_the_last_of_repeated_runs(self, tmp_path):
+        path = tmp_path / "truth.jsonl"
+        for record in (run(value=0.9), run(value=0.1), run(seed=1, status="failed", value=None)):
+            records.append(path, record)
+        assert GroundTruth.read("asr", [path]).layers("hubert", **NOW)[0] == Outcome(0.1, None, 1, 10.0)
+
+
+class TestStale:
+    def test_other_data_or_weights_beside_current_ones_are_ignored(self):
+        runs = [run(value=0.1), run(value=0.9, data_revision="old"), run(value=0.9, model_revision="old")]
+        assert GroundTruth("asr", runs).layers("hubert", **NOW)[0].value == 0.1
+
+    @pytest.mark.parametrize("changed", ["data_revision", "model_revision"])
+    def test_only_older_ones_are_an_error(self, changed):
+        runs = [run(0), run(1, **{changed: "older"})]  # one layer was done again, the other was not
+        message = r"asr: hubert, layer 1: the ground truth is stale .*older.* add --fine-tune missing"
+        with pytest.raises(InputError, match=message):
+            GroundTruth("asr", runs).layers("hubert", **NOW)
+
+    def test_never_fine_tuned(self):
+        with pytest.raises(
+            InputError, match="hubert, layer 4: never fine-tuned; add --fine-tune missing"
+        ):
+            GroundTruth("asr", [run(0)]).full("hubert", 4, **NOW)
