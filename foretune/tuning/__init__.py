@@ -1,1 +1,8 @@
 """Fine-tuning: the ground truth and what it cost."""
+
+from .finetune import fine_tune
+from .frozen import FrozenFeatures
+from .grid import Run, plan, run_grid
+from .settings import DEFAULTS, Settings
+
+__all__ = ["DEFAULTS", "FrozenFeatures", "Run", "Settings", "fine_tune", "plan", "run_grid"]

@@ -1,0 +1,48 @@
+"""What a fine-tuning run does, in numbers: the same for every layer and candidate of a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from foretune.tasks.task import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a fine-tuning run.
+
+    A run has two stages (linear probing, then fine-tuning: Kumar et al., 2022, arXiv:2202.10054):
+    first the head alone on frozen features, which costs next to nothing and takes CTC past the
+    plateau where it emits blanks only; then the head and the transformer layers below it.
+
+    Attributes:
+        steps: updates of encoder and head together.
+        head_steps: updates of the head alone, before.
+        batch_size: utterances per update of encoder and head.
+        head_batch_size: utterances per update of the head alone.
+        learning_rate: of the encoder, at its peak.
+        head_learning_rate: of the head, at its peak, in both stages.
+        warmup: part of a stage's steps over which its learning rates rise linearly, in [0, 1); after it
+            they fall linearly to 0.
+        weight_decay: of AdamW, on encoder and head.
+        clipping: largest Euclidean norm of the gradient of all parameters.
+        blank_bias: initial bias of CTC's blank; negative, so that the head has to say something.
+    """
+
+    steps: int
+    head_steps: int
+    batch_size: int = 16
+    head_batch_size: int = 32
+    learning_rate: float = 5e-4
+    head_learning_rate: float = 5e-3
+    warmup: float = 0.1
+    weight_decay: float = 1e-2
+    clipping: float = 1.0
+    blank_bias: float = -2.0
+
+
+DEFAULTS: dict[Kind, Settings] = {
+    "utterance": Settings(steps=60, head_steps=200),
+    "sequence": Settings(steps=90, head_steps=300),
+}
+"""Settings by kind of task."""
