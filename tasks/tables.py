@@ -109,8 +109,10 @@ def _read_delimited(path: Path) -> tuple[Sequence[str], list[dict[str, object]]]
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=separator)
-            header = next(lines, [])
+            lines = (line for line in csv.reader(file, delimiter=separator) if line)
+            header = [
+                name.strip() or f"unnamed {number}" for number, name in enumerate(next(lines, []), start=1)
+            ]
             first = next(lines, [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}); save it as UTF-8 text") from None
@@ -125,6 +127,8 @@ def _read_delimited(path: Path) -> tuple[Sequence[str], list[dict[str, object]]]
         path,
         "csv",
         sep=separator,
+        header=0,
+        column_names=header,
         encoding="utf-8-sig",
         keep_default_na=False,  # a speaker may be called NA
         features=dict.fromkeys(header, "string"),
@@ -155,9 +159,12 @@ def _read_parquet(path: Path) -> tuple[Sequence[str], list[dict[str, object]]]:
     from pyarrow import parquet
 
     try:
-        columns = list(parquet.read_schema(path).names)
+        metadata = parquet.read_metadata(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a Parquet file ({_one_line(error)}); export it again") from None
+    columns = list(metadata.schema.to_arrow_schema().names)
+    if metadata.num_rows == 0:
+        return columns, []
     wanted = [column for column in columns if column in COLUMNS]
     if not wanted:
         return columns, [{}]  # which columns are missing is for the caller to say
@@ -191,7 +198,9 @@ def _read_audio_folder(folder: Path) -> Table:
 
 def _audio_files(folder: Path) -> list[Path]:
     """List the audio files below a folder, hidden ones left out, by the rules of `audiofolder`."""
-    if not any(file.is_file() for file in folder.rglob("*")):
+    from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
+
+    if not any(file.suffix.lower() in AudioFolder.EXTENSIONS for file in folder.rglob("*")):
         return []
     records = _load(
         Path(glob.escape(str(folder.resolve()))) / "**",
@@ -214,7 +223,7 @@ def _load(
         None if features is None else datasets.Features({k: datasets.Value(v) for k, v in features.items()})
     )
     try:
-        with _quiet(), tempfile.TemporaryDirectory(prefix="foretune-") as cache:
+        with _quiet_and_offline(), tempfile.TemporaryDirectory(prefix="foretune-") as cache:
             rows = datasets.load_dataset(
                 builder,
                 data_files={"train": [str(path)]},
@@ -236,20 +245,23 @@ def _one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep datasets' progress bars, log lines and warnings off the terminal for a while."""
+def _quiet_and_offline() -> Iterator[None]:
+    """Keep datasets' progress bars, log lines and warnings off the terminal, and itself offline."""
     import datasets
     from datasets.utils import are_progress_bars_disabled
     from datasets.utils import logging as datasets_logging
 
     verbosity, had_bars = datasets_logging.get_verbosity(), not are_progress_bars_disabled()
+    counts_downloads = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
     datasets_logging.set_verbosity(datasets_logging.CRITICAL)
     datasets.disable_progress_bars()
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # a request to the hub, even for local files
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = counts_downloads
         datasets_logging.set_verbosity(verbosity)
         if had_bars:
             datasets.enable_progress_bars()
