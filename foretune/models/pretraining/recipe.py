@@ -73,11 +73,11 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            "hubert", "hubert", layers=12, first_steps=1500, steps=4000, learning_rate=1e-3,
+            "hubert", "hubert", layers=12, first_steps=800, steps=2800, learning_rate=1e-3,
             description="masked prediction of k-means clusters: of MFCC, then of the first model's layer 6",
         ),
         Recipe(
-            "wav2vec2", "wav2vec2", layers=8, steps=3000, learning_rate=1e-3,
+            "wav2vec2", "wav2vec2", layers=8, steps=1600, learning_rate=1e-3,
             description="contrastive learning of quantised latents under masks",
             overrides={
                 "num_codevectors_per_group": 64, "num_codevector_groups": 2, "codevector_dim": WIDTH,
@@ -85,11 +85,11 @@ RECIPES: dict[str, Recipe] = {
             },
         ),
         Recipe(
-            "ctc", "ctc", layers=12, steps=3500, learning_rate=1.5e-3,
+            "ctc", "ctc", layers=12, steps=2000, learning_rate=1.5e-3,
             description="character CTC on transcripts",
         ),
         Recipe(
-            "speaker", "speaker", layers=6, steps=1500, learning_rate=1e-3,
+            "speaker", "speaker", layers=6, steps=700, learning_rate=1e-3,
             description="classification of the 80 pre-training speakers from mean-pooled frames",
         ),
     )
