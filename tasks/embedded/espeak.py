@@ -143,7 +143,7 @@ class Espeak:
         spoken = text.encode()
         library.espeak_Synth(spoken, ctypes.c_size_t(len(spoken) + 1), 0, 1, 0, _UTF8, None, None)
         library.espeak_Synchronize()
-        if not self._chunks:
+        if not self._chunks or not any(kind == _WORD for kind, *_ in self._events):
             raise InputError(f"espeak-ng said nothing for {text!r}")
         samples = np.concatenate(self._chunks)
         return Speech(samples, self.sample_rate, self._words(text, len(samples)), self._phones(len(samples)))
