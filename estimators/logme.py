@@ -199,11 +199,13 @@ def _published(eigenvalues: Array, projections: Array, squares: Array, n: int) -
     """Return what the published fixed point gives for each target, shape (C,)."""
     dimension = len(eigenvalues)
     order = np.argsort(eigenvalues)[::-1][: min(n, dimension)]
-    if n > dimension:
-        order = order[np.sqrt(eigenvalues[order]) > 1e-10]
+    resolved = RANK_TOLERANCE * dimension * eigenvalues.max()
+    if n > dimension:  # the published cut-off, less eigenvalues that are rounding errors in FᵀF alone
+        order = order[eigenvalues[order] > max(1e-20, resolved)]
     sigma = eigenvalues[order]
-    x2 = projections[:, order] ** 2 / np.maximum(sigma, np.finfo(float).tiny)
-    x2 = np.where(sigma > RANK_TOLERANCE * dimension * sigma.max(initial=0.0), x2, 0.0)
+    x2 = np.divide(
+        projections[:, order] ** 2, sigma, out=np.zeros((len(squares), len(order))), where=sigma > resolved
+    )
     return np.array([_published_one(sigma, row, t, n, dimension) for row, t in zip(x2, squares, strict=True)])
 
 

@@ -7,30 +7,26 @@ shards and machines, and subtract for the jackknife. Memory is O(D²), whatever 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from .labels import bucket, encode, sort_key
+from .sufficient_statistics import SufficientStatistics
 from .sums import Sums
 from .validation import as_features
 
 Array = NDArray[np.float64]
 
+LARGEST_FEATURE = 1e60
+"""Features beyond this are refused: their fourth moment over many rows would overflow."""
+
 BLOCK_ROWS = 4096
 """Rows converted to float64 at a time, so that a large batch needs little memory beside itself."""
 
 
-class Spectrum(NamedTuple):
-    """Eigenvalues, shape (D,), ascending and at least 0, and eigenvectors, shape (D, D), in columns."""
-
-    values: Array
-    vectors: Array
-
-
-class Moments:
+class Moments(SufficientStatistics):
     """Moments of features up to the fourth, by class and on request by group, in float64.
 
     The statistics are kept about a shift (the mean of the first batch), since raw second moments of
@@ -117,35 +113,31 @@ class Moments:
                 names the argument and the first offending index; nothing has been added then.
         """
         matrix = as_features(features, dimension=self.dimension)
-        rows = matrix.shape[0]
-        codes = self._encode_labels(labels, rows)
+        _check_rows(matrix)
+        rows = len(matrix)
         if self.grouped and groups is None:
             raise ValueError("groups is missing, which these moments keep apart; pass one group per row")
+        parts = self._assign_groups(groups, rows) if self.grouped and rows else {None: None}
+        codes = self._encode_labels(labels, rows)
         if rows == 0:
             return
-        squares = np.concatenate(
-            [_square_norms(matrix[i : i + BLOCK_ROWS], i) for i in range(0, rows, BLOCK_ROWS)]
-        )
-        if not np.isfinite(np.square(squares).sum()):
-            row = int(np.argmax(squares))
-            raise ValueError(f"features[{row}] is too large for float64 moments; scale the features down")
         self._cache.clear()
         if self._shift is None:
             self._shift = matrix[:BLOCK_ROWS].mean(axis=0, dtype=np.float64)
-        if not self.grouped:
-            self._add_rows(None, matrix, codes)
-            return
-        keys, inverse = encode(groups, rows, "groups")
-        if self.max_groups is not None:
-            buckets = [bucket(key, self.max_groups) for key in keys]
-            keys = list(dict.fromkeys(buckets))
-            inverse = np.array([keys.index(b) for b in buckets])[inverse]
-        for number, key in enumerate(keys):
-            chosen = np.flatnonzero(inverse == number)
-            whole = len(chosen) == rows
-            self._add_rows(
-                key, matrix if whole else matrix[chosen], codes if codes is None or whole else codes[chosen]
-            )
+        for key, chosen in parts.items():
+            if chosen is None or len(chosen) == rows:
+                self._add_rows(key, matrix, codes)
+            else:
+                self._add_rows(key, matrix[chosen], None if codes is None else codes[chosen])
+
+    def _assign_groups(self, groups: Any, rows: int) -> dict[Hashable, NDArray[np.intp] | None]:
+        """Return the rows of each group, or of each group that these groups hash into."""
+        names, inverse = encode(groups, rows, "groups")
+        keys = names if self.max_groups is None else [bucket(name, self.max_groups) for name in names]
+        return {
+            key: np.flatnonzero(np.isin(inverse, [i for i, other in enumerate(keys) if other == key]))
+            for key in dict.fromkeys(keys)
+        }
 
     def _encode_labels(self, labels: Any, rows: int) -> NDArray[np.intp] | None:
         labelled = labels is not None
@@ -262,7 +254,7 @@ class Moments:
             raise ValueError(f"no group {key!r} in these moments")
         result = self._like()
         result.grouped = False
-        result._parts = {None: self._parts[key]}
+        result._parts = {None: self._parts[key].copy()}
         return result
 
     def without(self, key: Hashable) -> Moments:
@@ -278,163 +270,23 @@ class Moments:
         result = self._like()
         result.grouped = False
         if self._parts:
-            result._parts = {None: self._total}
+            result._parts = {None: self._total.copy()}
         return result
 
-    # --- what estimators read
 
-    @property
-    def _total(self) -> Sums:
-        total: Sums | None = self._cache.get("total")
-        if total is None:
-            parts = list(self._parts.values())
-            for part in parts:
-                part.grow(len(self._index))
-            total = parts[0] if parts else Sums.zeros(self.dimension, self.has_class_gram)
-            for part in parts[1:]:
-                total = total.plus(part, 1)
-            total.grow(len(self._index))
-            self._cache["total"] = total
-        return total
+def _check_rows(matrix: NDArray[Any]) -> None:
+    """Check that every feature is finite and that fourth powers of the rows' norms will be.
 
-    @property
-    def _present(self) -> NDArray[np.intp]:
-        """Codes of classes with samples, in the canonical order of their labels."""
-        if "present" not in self._cache:
-            labels = list(self._index)
-            counts = self._total.counts
-            present = [code for code in range(len(labels)) if counts[code] > 0]
-            self._cache["present"] = np.array(
-                sorted(present, key=lambda code: sort_key(labels[code])), dtype=np.intp
+    Raises:
+        ValueError: with the index of the first that is not.
+    """
+    for start in range(0, len(matrix), BLOCK_ROWS):
+        block = matrix[start : start + BLOCK_ROWS]
+        low, high = float(block.min()), float(block.max())
+        if not (low > -LARGEST_FEATURE and high < LARGEST_FEATURE):  # true of NaN as well
+            row, column = (
+                int(i) for i in np.argwhere(~(np.abs(block.astype(np.float64)) < LARGEST_FEATURE))[0]
             )
-        present_codes: NDArray[np.intp] = self._cache["present"]
-        return present_codes
-
-    @property
-    def _origin(self) -> Array:
-        return np.zeros(self.dimension) if self._shift is None else self._shift
-
-    def _about(self, name: str) -> Sums:
-        """Return the total about zero (`raw`) or about the mean (`centred`)."""
-        if name not in self._cache:
-            total = self._total
-            target = -self._origin if name == "raw" else total.sum / max(total.n, 1)
-            self._cache[name] = total.translated(target, merge=True)
-        sums: Sums = self._cache[name]
-        return sums
-
-    @property
-    def n(self) -> int:
-        """Number of samples."""
-        return sum(part.n for part in self._parts.values())
-
-    @property
-    def classes(self) -> tuple[Hashable, ...]:
-        """Labels that have samples, sorted (by type and then by value where types are mixed)."""
-        labels = list(self._index)
-        return tuple(labels[code] for code in self._present)
-
-    @property
-    def counts(self) -> Array:
-        """Samples of each class, shape (C,)."""
-        return self._total.counts[self._present].astype(np.float64)
-
-    @property
-    def mean(self) -> Array:
-        """Mean of the features, shape (D,); zeros where there is no sample."""
-        return self._origin + self._total.sum / max(self.n, 1)
-
-    @property
-    def sums(self) -> Array:
-        """Sum of the features of each class, Fᵀ times the one-hot labels, shape (C, D)."""
-        return self._about("raw").class_sums[self._present]
-
-    @property
-    def class_means(self) -> Array:
-        """Mean of the features of each class, shape (C, D)."""
-        total = self._total
-        return self._origin + total.class_sums[self._present] / self.counts[:, None]
-
-    @property
-    def centred_sums(self) -> Array:
-        """Sum over each class of the features less the overall mean, shape (C, D)."""
-        return self._about("centred").class_sums[self._present]
-
-    @property
-    def second_moments(self) -> Array:
-        """Sum of squares of each feature of each class, shape (C, D)."""
-        return self._about("raw").class_squares[self._present]
-
-    @property
-    def class_variances(self) -> Array:
-        """Variance of each feature within each class (dividing by the count), shape (C, D)."""
-        total = self._total
-        counts = self.counts[:, None]
-        means = total.class_sums[self._present] / counts
-        variances: Array = np.maximum(total.class_squares[self._present] / counts - means**2, 0.0)
-        return variances
-
-    @property
-    def gram(self) -> Array:
-        """FᵀF, not centred, shape (D, D)."""
-        return self._dense("raw")
-
-    @property
-    def scatter(self) -> Array:
-        """Sum over samples of (f − mean)(f − mean)ᵀ, shape (D, D); n times the covariance."""
-        return self._dense("centred")
-
-    def _dense(self, name: str) -> Array:
-        key = f"dense {name}"
-        if key not in self._cache:
-            self._cache[key] = self._about(name).dense_gram()
-        dense: Array = self._cache[key]
-        return dense
-
-    def class_scatter(self, label: Hashable) -> Array:
-        """Return the sum over a class of (f − class mean)(f − class mean)ᵀ, shape (D, D).
-
-        Raises:
-            ValueError: the class has no samples, or class Gram matrices were not kept.
-        """
-        if not self.has_class_gram:
-            raise ValueError("no Gram matrices of classes were kept; make the moments with class_gram=True")
-        if label not in self.classes:
-            raise ValueError(f"no samples of class {label!r}")
-        return self._total.class_scatter(self._index[label])
-
-    @property
-    def fourth_moment(self) -> float:
-        """Sum over samples of ‖f − mean‖⁴, which Ledoit-Wolf shrinkage needs."""
-        return max(self._about("centred").fourth, 0.0)
-
-    @property
-    def spectrum(self) -> Spectrum:
-        """Eigendecomposition of FᵀF, computed once and shared by the estimators."""
-        return self._eigh("gram")
-
-    @property
-    def centred_spectrum(self) -> Spectrum:
-        """Eigendecomposition of `scatter`, computed once and shared by the estimators."""
-        return self._eigh("scatter")
-
-    def _eigh(self, name: str) -> Spectrum:
-        key = f"spectrum {name}"
-        if key not in self._cache:
-            values, vectors = scipy.linalg.eigh(getattr(self, name), driver="evd")
-            self._cache[key] = Spectrum(np.maximum(values, 0.0), vectors)
-        spectrum: Spectrum = self._cache[key]
-        return spectrum
-
-
-def _square_norms(rows: NDArray[Any], start: int) -> Array:
-    """Return the squared norms of rows, having checked that every feature is finite."""
-    # float32 rows cannot overflow in float64; a float64 row that does is told apart from NaN below
-    with np.errstate(over="ignore"):
-        squares: Array = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
-    if not np.isfinite(squares).all():
-        bad = np.argwhere(~np.isfinite(rows))
-        if len(bad):
-            row, column = (int(i) for i in bad[0])
-            raise ValueError(f"features[{start + row}, {column}] is {rows[row, column]}; it must be finite")
-    return squares
+            value = block[row, column]
+            remedy = "scale the features down" if np.isfinite(value) else "it must be finite"
+            raise ValueError(f"features[{start + row}, {column}] is {value}; {remedy}")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import wasserstein_distance
+
+from foretune.estimators import Samples
+from foretune.estimators.sliced_wasserstein import sliced_wasserstein, standardise
+
+EXACT = 1e-9
+
+
+def draw(samples, dimension, shift=0.0, seed=0):
+    return Samples.of(np.random.default_rng(seed).standard_normal((samples, dimension)) + shift)
+
+
+def test_one_feature_worked_by_hand():
+    # standardised: source -1, 1; target 1, 3. In one dimension every direction is ±1: each point moves by 2
+    source, target = Samples.of([[0.0], [2.0]]), Samples.of([[2.0], [4.0]])
+    assert sliced_wasserstein(source, target) == pytest.approx(-2)
+    assert sliced_wasserstein(source, target, order=1) == pytest.approx(-2)
+
+
+@pytest.mark.parametrize(("samples", "dimension"), [(40, 5), (20, 50)])
+def test_equals_its_definition(samples, dimension):
+    source, target = draw(samples, dimension), draw(samples + 11, dimension, shift=0.3, seed=1)
+    x = (source.features - source.features.mean(axis=0)) / source.features.std(axis=0)
+    y = (target.features - source.features.mean(axis=0)) / source.features.std(axis=0)
+    directions = np.random.default_rng(7).standard_normal((dimension, 30))
+    directions /= np.linalg.norm(directions, axis=0)
+    distances = [wasserstein_distance(x @ v, y @ v) for v in directions.T]
+    score = sliced_wasserstein(source, target, projections=30, order=1, seed=7)
+    np.testing.assert_allclose(score, -np.mean(distances), rtol=EXACT)
+
+
+def test_second_order_equals_its_definition():
+    source, target = draw(40, 3), draw(40, 3, shift=0.3, seed=1)
+    x, y = standardise(source.features, target.features)
+    directions = np.random.default_rng(0).standard_normal((3, 50))
+    directions /= np.linalg.norm(directions, axis=0)
+    squares = (np.sort(x @ directions, axis=0) - np.sort(y @ directions, axis=0)) ** 2
+    np.testing.assert_allclose(sliced_wasserstein(source, target), -np.sqrt(squares.mean()), rtol=EXACT)
+
+
+def test_order_scale_and_place_of_the_features_do_not_matter():
+    source, target = draw(50, 8), draw(60, 8, shift=1.0, seed=1)
+    score = sliced_wasserstein(source, target)
+    scales = np.geomspace(1e-6, 1e6, 8)
+    for other in (
+        sliced_wasserstein(Samples.of(source.features[::-1]), Samples.of(target.features[::-1])),
+        sliced_wasserstein(Samples.of(source.features * scales), Samples.of(target.features * scales)),
+        sliced_wasserstein(Samples.of(source.features + 5), Samples.of(target.features + 5)),
+    ):
+        np.testing.assert_allclose(other, score, rtol=EXACT)
+
+
+def test_farther_is_worse_and_the_same_is_best():
+    source = draw(200, 10)
+    scores = [sliced_wasserstein(source, draw(200, 10, shift, seed=1)) for shift in (0.0, 0.5, 1.0, 4.0)]
+    assert scores == sorted(scores, reverse=True)
+    assert sliced_wasserstein(source, source) == 0
+
+
+def test_seed_decides_the_directions():
+    source, target = draw(50, 8), draw(60, 8, seed=1)
+    assert sliced_wasserstein(source, target, seed=3) == sliced_wasserstein(source, target, seed=3)
+    assert sliced_wasserstein(source, target, seed=3) != sliced_wasserstein(source, target, seed=4)
+
+
+def test_feature_that_is_constant_in_the_source_is_measured_on_the_typical_scale():
+    x, y = standardise(np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([[2.0, 6.0]]))
+    typical = np.sqrt(1 / 2)
+    np.testing.assert_allclose(x, [[-1, 0], [1, 0]])
+    np.testing.assert_allclose(y, [[0, 1 / typical]])
+
+
+def test_float32_is_computed_in_float64():
+    source, target = draw(50, 8), draw(60, 8, seed=1)
+    single = [Samples.of(s.features.astype(np.float32)) for s in (source, target)]
+    np.testing.assert_allclose(sliced_wasserstein(*single), sliced_wasserstein(source, target), rtol=1e-5)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="source has dimension 3, features 4; take one layer"):
+        sliced_wasserstein(draw(5, 3), draw(5, 4))
+    with pytest.raises(ValueError, match="the source features are all constant"):
+        sliced_wasserstein(Samples.of(np.ones((5, 3))), draw(5, 3))
