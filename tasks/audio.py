@@ -83,12 +83,12 @@ def decode_audio(path: Path) -> tuple[NDArray[np.float32], int]:
 
 def _decode_channels(path: Path) -> tuple[NDArray[np.float32], int]:
     """Return samples of shape (samples, channels) and the sample rate in Hz."""
-    if not path.is_file():
-        what = "is a folder, not an audio file" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}; correct the path")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; remove or replace it")
     try:
+        if not path.is_file():
+            what = "is a folder, not an audio file" if path.is_dir() else "no such file"
+            raise InputError(f"{path}: {what}; correct the path")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty; remove or replace it")
         with soundfile.SoundFile(path) as file:
             seconds = file.frames / file.samplerate
             if seconds > LONGEST_SECONDS:
@@ -97,6 +97,10 @@ def _decode_channels(path: Path) -> tuple[NDArray[np.float32], int]:
                     "cut it into utterances"
                 )
             return file.read(dtype="float32", always_2d=True), int(file.samplerate)
-    except (soundfile.SoundFileError, OSError) as error:
-        reason = " ".join(getattr(error, "error_string", str(error)).split()).rstrip(".")
-        raise InputError(f"{path}: cannot be read as audio ({reason}); give WAV, FLAC, OGG or MP3") from None
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.rstrip(".")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except TypeError:  # soundfile wants to be told the sample rate of a .raw file
+        reason = "raw samples without a header"
+    raise InputError(f"{path}: cannot be read as audio ({reason}); give WAV, FLAC, OGG or MP3")

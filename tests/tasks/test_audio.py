@@ -129,7 +129,7 @@ def test_a_file_without_samples_is_refused(tmp_path: Path) -> None:
         read_audio(write(tmp_path / "a.wav", np.zeros(0)))
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "txt"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "txt", "raw"])
 def test_text_is_not_audio(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     path.write_text("these are words, not sounds\n" * 50)
