@@ -96,7 +96,7 @@ def samples(utterance: Utterance) -> int:
         header = soundfile.info(utterance.audio)
     except (soundfile.SoundFileError, OSError):
         return 0
-    return round(header.frames * SAMPLE_RATE / header.samplerate)
+    return int(header.frames * SAMPLE_RATE / header.samplerate)
 
 
 def batches_by_length(lengths: Sequence[int], batch_seconds: float) -> Iterator[list[int]]:

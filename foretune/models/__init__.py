@@ -8,7 +8,7 @@ folder, from the Hugging Face hub, or from a package with an entry point of the 
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,19 @@ def names() -> list[str]:
     return ["fbank", *zoo, *(name + UNTRAINED for name in zoo)]
 
 
+def describe() -> list[list[str]]:
+    """Return name, family, objective, pre-training data and licence of each shipped candidate."""
+    from .huggingface import read_card
+
+    rows = [["fbank", "filter banks", "none", "none", "Apache-2.0"]]
+    cards = {name: read_card(ZOO / name) for name in _zoo_names()}
+    for name, card in cards.items():
+        rows.append([name, card.family, card.objective, card.pretraining_data, card.licence])
+    for name, card in cards.items():
+        rows.append([name + UNTRAINED, card.family, "none", "none", card.licence])
+    return rows
+
+
 def load_candidate(name: str, *, device: str = "cpu") -> Candidate:
     """Load a candidate by name.
 
@@ -43,15 +56,36 @@ def load_candidate(name: str, *, device: str = "cpu") -> Candidate:
         from .filter_banks import FilterBanks
 
         return FilterBanks(device=device)
-    installed = importlib.metadata.entry_points(group="foretune.models")
-    if name in installed.names:
-        candidate: Candidate = installed[name].load()(device=device)
+    entry = _entry_point(name)
+    if entry is not None:
+        candidate: Candidate = entry.load()(device=device)
         return candidate
     from .huggingface import load_folder
 
-    untrained = name.endswith(UNTRAINED) and not Path(name).expanduser().is_dir()
-    base = name.removesuffix(UNTRAINED) if untrained else name
+    base, untrained = _sibling(name)
     return load_folder(_folder(base), name, device=device, untrained=untrained)
+
+
+def check_name(name: str) -> None:
+    """Check that there is a candidate of this name, and download it where need be, without loading it.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name != "fbank" and _entry_point(name) is None:
+        _folder(_sibling(name)[0])
+
+
+def _entry_point(name: str) -> EntryPoint | None:
+    installed = entry_points(group="foretune.models", name=name)
+    return next(iter(installed), None)
+
+
+def _sibling(name: str) -> tuple[str, bool]:
+    """Return the name without the suffix of twins, and whether it had it."""
+    if name.endswith(UNTRAINED) and not Path(name).expanduser().is_dir():
+        return name.removesuffix(UNTRAINED), True
+    return name, False
 
 
 def _folder(name: str) -> Path:

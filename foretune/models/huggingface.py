@@ -39,7 +39,7 @@ def load_folder(folder: Path, name: str, *, device: str = "cpu", untrained: bool
     else:
         check_weights(folder)
         module = read_weights(folder, config)
-    card = _read_card(folder, config.model_type)
+    card = read_card(folder)
     candidate: Candidate
     if config.model_type == "whisper":
         candidate = WhisperCandidate(name, module, card)
@@ -53,6 +53,19 @@ def load_folder(folder: Path, name: str, *, device: str = "cpu", untrained: bool
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device}: {str(error).splitlines()[0]}") from None
     return candidate
+
+
+def read_card(folder: Path) -> Card:
+    """Return what a folder's card.json says, and the family from its configuration.
+
+    Raises:
+        InputError: one of the files is damaged.
+    """
+    content = _read_json(folder / "card.json")
+    family = _read_json(folder / "config.json").get("model_type", "")
+    named = ("pretraining_data", "objective", "licence", "source_suite")
+    known = {field: str(content.pop(field)) for field in named if content.get(field)}
+    return Card(family=str(content.pop("family", family)), details=content, **known)
 
 
 def _is_convolutional(module: Any) -> bool:
@@ -72,13 +85,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a JSON object; restore the file")
     return content
-
-
-def _read_card(folder: Path, family: str) -> Card:
-    content = _read_json(folder / "card.json")
-    named = ("pretraining_data", "objective", "licence", "source_suite")
-    known = {field: str(content.pop(field)) for field in named if content.get(field)}
-    return Card(family=str(content.pop("family", family)), details=content, **known)
 
 
 def _read_config(folder: Path) -> Any:

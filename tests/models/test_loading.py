@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -98,19 +99,13 @@ def test_a_twin_needs_no_weights(folder):
 
 
 def test_installed_packages_add_candidates(monkeypatch):
-    class Entry:
-        name = "theirs"
+    def entry_points(*, group, name):
+        assert group == "foretune.models"
+        found = EntryPoint(name, "their_package:load", group)
+        return [found] if name == "theirs" else []
 
-        def load(self):
-            return lambda *, device: ("their candidate", device)
-
-    class Entries:
-        names = frozenset({"theirs"})
-
-        def __getitem__(self, name):
-            return Entry()
-
-    monkeypatch.setattr(models.importlib.metadata, "entry_points", lambda group: Entries())
+    monkeypatch.setattr(models, "entry_points", entry_points)
+    monkeypatch.setattr(EntryPoint, "load", lambda _: lambda *, device: ("their candidate", device))
     assert load_candidate("theirs", device="cpu") == ("their candidate", "cpu")
 
 

@@ -1,0 +1,316 @@
+"""The command `foretune`: rank, list, tune, pretrain, report.
+
+What the user gave and cannot be used is one line on standard error, and exit code 2. Heavy imports
+happen inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from foretune.tasks.errors import InputError
+from foretune.terminal import (
+    check_output,
+    progress_bars,
+    say,
+    show_ranking,
+    show_runs,
+    show_table,
+    write_json,
+)
+
+RECORDS = Path("results/records/embedded.jsonl")
+TUNING_RECORDS = Path("results/records/tuning.jsonl")
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what the user gave and cannot be used is one line, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            from foretune.estimators import MissingInputError, UnknownEstimatorError
+
+            if not isinstance(error, InputError | MissingInputError | UnknownEstimatorError):
+                raise
+            say(f"foretune: error: {' '.join(str(error).split())}")
+            raise typer.Exit(2) from None
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    MODELS = "models"
+    TASKS = "tasks"
+    ESTIMATORS = "estimators"
+
+
+class Protocol(StrEnum):
+    """How to fine-tune."""
+
+    LAYER = "layer"
+    FULL = "full"
+
+
+app = typer.Typer(
+    name="foretune",
+    cls=_Commands,
+    help="""Rank pre-trained speech models, and their layers, before fine-tuning any of them.
+
+Start with `foretune rank --task emotion_recognition --data manifest.csv --model all`.
+""",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+Device = Annotated[str, typer.Option(help="A torch device: cpu, cuda, cuda:1.")]
+LayersOption = Annotated[str, typer.Option(metavar="all|last|1,2,…", help="Which layers of each model.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows of a manifest out and go on.")]
+
+
+@app.command()
+def rank(
+    *,
+    task: Annotated[str, typer.Option(help="What the speech is to be used for; see `foretune list tasks`.")],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="A candidate, once for each: a name from `foretune list models`, a local folder, "
+            "owner/model[@revision] on the Hugging Face hub, NAME-untrained, or all that ship."
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your speech: CSV, TSV, JSON lines or Parquet with the columns path, text, speaker, emotion "
+            "or label, and optionally split; or an audio folder. The embedded speech by default."
+        ),
+    ] = None,
+    layers: LayersOption = "all",
+    estimator: Annotated[str, typer.Option(help="What scores; see `foretune list estimators`.")] = "logme",
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Speech from the models' pre-training, for estimators that compare with it."),
+    ] = None,
+    skip_bad: SkipBad = False,
+    json: Annotated[Path | None, typer.Option(help="Write the ranking to this file too.")] = None,
+    device: Device = "cpu",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+) -> None:
+    """Rank candidates, and their layers, for a task.
+
+    One forward pass a model over the training part of the data; nothing is fine-tuned. Higher scores
+    predict better transfer.
+
+    Examples:
+    - `foretune rank --task emotion_recognition --data manifest.csv --model all --layers last`
+    - `foretune rank --task speaker_identification --data recordings --model ./encoder --json out.json`
+    - `foretune rank --task asr --model hubert --estimator sliced_wasserstein`
+    """
+    check_output(json, "--json")
+    depths = _layers(layers)
+    from foretune import ranking as ranking_
+
+    with progress_bars() as progress:
+        ranking = ranking_.rank(
+            task,
+            data,
+            "all" if model == ["all"] else model,
+            layers=depths,
+            estimator=estimator,
+            source=source,
+            skip_bad=skip_bad,
+            device=device,
+            seed=seed,
+            progress=progress,
+            report=say,
+        )
+    show_ranking(ranking)
+    if json is not None:
+        write_json(json, ranking.as_dict())
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+    """List the models that ship, the tasks, or the estimators.
+
+    Example: `foretune list estimators`
+    """
+    if kind is Kind.MODELS:
+        from foretune.models import describe
+
+        show_table("models", ["name", "family", "objective", "pre-training data", "licence"], describe())
+    elif kind is Kind.TASKS:
+        from foretune.tasks import TASKS
+
+        columns = ["name", "code", "metric", "labels from", "what it is"]
+        rows = [
+            [each.name, each.code, each.metric, " or ".join(each.columns), each.description]
+            for each in TASKS.values()
+        ]
+        show_table("tasks", columns, rows)
+    else:
+        from foretune.estimators import ESTIMATORS, load_plugins
+
+        load_plugins()
+        columns = ["name", "what it is", "needs", "reference"]
+        show_table(
+            "estimators",
+            columns,
+            [
+                [each.name, each.title, ", ".join(sorted(each.needs)), each.reference]
+                for each in ESTIMATORS.values()
+            ],
+        )
+
+
+@app.command()
+def tune(
+    *,
+    task: Annotated[list[str], typer.Option(help="A task, once for each, or all.")],
+    model: Annotated[list[str], typer.Option(help="A candidate, once for each, or all that ship.")],
+    layers: LayersOption = "all",
+    protocol: Annotated[
+        Protocol, typer.Option(help="layer: the encoder cut after each layer; full: all of it.")
+    ] = Protocol.LAYER,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with seeds from 0.")] = 3,
+    data: Annotated[
+        Path | None, typer.Option(help="Your speech, as for rank; the embedded speech by default.")
+    ] = None,
+    skip_bad: SkipBad = False,
+    records: Annotated[Path, typer.Option(help="Each result is added to this file.")] = TUNING_RECORDS,
+    device: Device = "cpu",
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each on one thread if several.")] = 1,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed.")] = False,
+) -> None:
+    """Fine-tune for real: the ground truth that rankings are judged by.
+
+    What the records already hold is not done again, so an interrupted grid goes on where it was.
+
+    Examples:
+    - `foretune tune --task asr --model hubert --layers 0,6,12`
+    - `foretune tune --task all --model all --protocol full --workers 2`
+    """
+    depths = _layers(layers)
+    from foretune.models import names
+    from foretune.ranking import load_data
+    from foretune.tasks import TASKS, get_task
+    from foretune.tuning import plan, run_grid
+
+    tasks = list(TASKS) if task == ["all"] else task
+    if data is not None and len(tasks) != 1:
+        raise InputError("--data: one task at a time; give one --task")
+    models = names() if model == ["all"] else model
+    runs = plan(tasks, models, layers=depths, protocol=protocol.value, seeds=seeds)
+    sets = None
+    if data is not None:
+        sets = {tasks[0]: load_data(get_task(tasks[0]), data, skip_bad=skip_bad, report=say)}
+    done = run_grid(
+        runs, records=records, data=sets, device=device, workers=workers, retry_failed=retry_failed
+    )
+    show_runs(done)
+    failed = [record for record in done if record.status == "failed"]
+    if failed:
+        first = failed[0]
+        say(f"{len(failed)} of {len(done)} runs failed: {first.model} layer {first.layer}: {first.error}")
+        raise typer.Exit(1)
+
+
+@app.command()
+def pretrain(
+    name: Annotated[str, typer.Argument(help="Of a recipe, such as hubert.")],
+    output: Annotated[Path, typer.Option(help="Folder that gets NAME/ with the weights.")] = Path(
+        "pretrained"
+    ),
+    work: Annotated[Path, typer.Option(help="Folder for checkpoints; training goes on from them.")] = Path(
+        "pretrained/checkpoints"
+    ),
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Updates instead of the recipe's, for trials.")
+    ] = None,
+    utterances: Annotated[
+        int | None, typer.Option(min=1, help="Of the corpus instead of the recipe's, for trials.")
+    ] = None,
+) -> None:
+    """Pre-train an encoder of the zoo on the embedded speech, as the one that ships was.
+
+    Example: `foretune pretrain hubert --output my-zoo`
+    """
+    from foretune.models.pretraining import pretrain as run
+
+    with progress_bars() as show:
+        folder = run(
+            name,
+            output=output,
+            work=work,
+            steps=steps,
+            utterances=utterances,
+            report=lambda stage, step, last, _loss, _watched: show(stage, step, last),
+        )
+    say(f"wrote {folder}; use it with --model {folder}")
+
+
+@app.command()
+def report(
+    records: Annotated[
+        list[Path] | None, typer.Option(help=f"Files of records, once for each; {RECORDS} by default.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The Markdown file to write.")] = Path("RESULTS.md"),
+    ground_truth: Annotated[
+        list[Path] | None,
+        typer.Option(help="Files of fine-tuning records, once for each; those that ship by default."),
+    ] = None,
+) -> None:
+    """Write RESULTS.md from records, and from nothing else.
+
+    Example: `foretune report --records results/records/embedded.jsonl`
+    """
+    check_output(output, "--output")
+    from foretune.report import write_report
+
+    write_report(records or [RECORDS], output, ground_truth or None)
+    say(f"wrote {output}")
+
+
+def _layers(text: str) -> Literal["all", "last"] | list[int]:
+    """Read `all`, `last` or layers with commas between them.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if text == "all":
+        return "all"
+    if text == "last":
+        return "last"
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--layers {text}: give all, last, or layers such as 0,6,12") from None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        argv: what follows the command's name; that of the process by default.
+
+    Raises:
+        SystemExit: always; 0 where all went well, 1 where fine-tuning runs failed, 2 where something
+            given cannot be used.
+    """
+    # the libraries' own remarks and bars would stand between ours
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    app(args=None if argv is None else list(argv))

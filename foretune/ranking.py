@@ -1,0 +1,235 @@
+"""Rankings: candidates and their layers in order of what an estimator predicts of fine-tuning them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foretune import models as candidates
+from foretune.estimators import get_estimator
+from foretune.models.candidate import Candidate
+from foretune.records import ScoreRecord, provenance
+from foretune.scoring import Layers, score_candidate
+from foretune.tasks import get_task
+from foretune.tasks.errors import InputError
+from foretune.tasks.manifest import load_manifest
+from foretune.tasks.tables import read_table
+from foretune.tasks.task import Task
+from foretune.tasks.utterance import TaskData, Utterance
+
+Progress = Callable[[str, int, int], None]
+"""Called with a candidate's name, the utterances done and those in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A place in a ranking.
+
+    Attributes:
+        rank: from 1, the best; equal scores share a rank.
+        model: the candidate's name.
+        layer: its layer.
+        estimator: what scored it.
+        score: higher predicts better transfer.
+    """
+
+    rank: int
+    model: str
+    layer: int
+    estimator: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Candidates and layers, best first.
+
+    Attributes:
+        rows: in order of rank.
+        provenance: where this ranking comes from: task, data, revisions of the models, seconds, code
+            and packages; plain JSON values.
+    """
+
+    rows: list[Row]
+    provenance: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return `ranking` (a list of rows) and `provenance`, for JSON."""
+        return {"ranking": [dataclasses.asdict(row) for row in self.rows], "provenance": self.provenance}
+
+
+def rank(
+    task: str | Task,
+    data: str | os.PathLike[str] | TaskData | None,
+    models: Sequence[str | Candidate] | str,
+    *,
+    layers: Layers = "all",
+    estimator: str = "logme",
+    source: str | os.PathLike[str] | Sequence[Utterance] | None = None,
+    skip_bad: bool = False,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: Progress | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Ranking:
+    """Rank candidates and their layers for a task, before fine-tuning any of them.
+
+    Args:
+        task: by name, or a task of your own.
+        data: a manifest (CSV, TSV, JSON lines, Parquet) or audio folder with your speech, loaded
+            task data, or None for the task's embedded speech.
+        models: names as `foretune.models.load_candidate` takes them, or loaded candidates; `all` for
+            all that ship.
+        layers: `all`, the `last` of each candidate, or a list of layers that every one has.
+        estimator: by name.
+        source: for estimators that compare with pre-training speech: a manifest or audio folder of
+            it (no labels needed), or utterances; by default that of `data`, if it has any.
+        skip_bad: leave bad rows of the manifests out, where otherwise they are an error.
+        device: a torch device, for candidates given by name.
+        seed: of everything random.
+        progress: called after each batch.
+        report: called with a line for each remark on the data.
+
+    Raises:
+        InputError: something given cannot be used; the message names it.
+        UnknownEstimatorError: there is no such estimator.
+    """
+    task = get_task(task) if isinstance(task, str) else task
+    get_estimator(estimator)  # before anything that takes time
+    names = candidates.names() if models == "all" else [models] if isinstance(models, str) else list(models)
+    _check_models(names)
+    loaded = load_data(task, data, source=source, skip_bad=skip_bad, report=report)
+    records: list[ScoreRecord] = []
+    for model in names:
+        candidate = model if isinstance(model, Candidate) else candidates.load_candidate(model, device=device)
+        records += score_candidate(
+            candidate,
+            task,
+            loaded,
+            [estimator],
+            layers=layers,
+            seed=seed,
+            progress=_named(progress, candidate.name),
+        )
+    return Ranking(_rows(records), _provenance(task, loaded, records, path=data, device=device))
+
+
+def load_data(
+    task: Task,
+    data: str | os.PathLike[str] | TaskData | None,
+    *,
+    source: str | os.PathLike[str] | Sequence[Utterance] | None = None,
+    skip_bad: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> TaskData:
+    """Load a task's data; the arguments are those of `rank`.
+
+    Raises:
+        InputError: a manifest cannot be used, or the data are of another task.
+    """
+    settings: dict[str, Any] = {"skip_bad": skip_bad} | ({"report": report} if report else {})
+    if data is None:
+        loaded = task.embedded()
+    elif isinstance(data, TaskData):
+        loaded = data
+    else:
+        loaded = load_manifest(Path(data), task, **settings)
+    if loaded.task != task.name:
+        raise InputError(f"data: made for the task {loaded.task}, not {task.name}; load them for it")
+    if source is None:
+        return loaded
+    if isinstance(source, str | os.PathLike):
+        source = read_source(Path(source))
+    return dataclasses.replace(loaded, source=tuple(source))
+
+
+def read_source(path: Path) -> list[Utterance]:
+    """Read a manifest or audio folder of pre-training speech, which needs no labels and no split.
+
+    Raises:
+        InputError: it cannot be read, has no rows, or a row has no path or one that leaves the folder.
+    """
+    table = read_table(path)
+    root = table.folder.resolve()
+    utterances = []
+    for number, row in enumerate(table.rows, start=1):
+        name = row.get("path") or row.get("file_name")
+        if name is None:
+            raise InputError(f"{table.path}: row {number}: path is empty; fill it in")
+        file = (root / name).resolve()
+        if not file.is_relative_to(root):
+            raise InputError(
+                f"{table.path}: row {number} ({name}): the path leads out of {root}; move the file"
+            )
+        utterances.append(Utterance(name, file, text=row.get("text"), speaker=row.get("speaker")))
+    if not utterances:
+        raise InputError(f"{table.path}: no rows; name files of pre-training speech in a column path")
+    return utterances
+
+
+def _check_models(models: Sequence[str | Candidate]) -> None:
+    if not models:
+        raise InputError("models: none given; name at least one")
+    seen: set[str] = set()
+    for model in models:
+        name = model if isinstance(model, str) else model.name
+        if name in seen:
+            raise InputError(f"model {name}: given twice; give each once")
+        seen.add(name)
+        if isinstance(model, str):
+            candidates.check_name(model)
+
+
+def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total)
+
+
+def _rows(records: Sequence[ScoreRecord]) -> list[Row]:
+    """Return the records as rows, best first, equal scores in the order they came in."""
+    scored: list[tuple[float, ScoreRecord]] = []
+    for record in records:
+        if record.score is None:
+            raise InputError(
+                f"{record.model}: layer {record.layer}: {record.estimator} gives no score: {record.error}"
+            )
+        scored.append((record.score, record))
+    scored.sort(key=lambda item: -item[0])
+    rows: list[Row] = []
+    for place, (score, record) in enumerate(scored, start=1):
+        tied = bool(rows) and rows[-1].score == score
+        rows.append(
+            Row(rows[-1].rank if tied else place, record.model, record.layer, record.estimator, score)
+        )
+    return rows
+
+
+def _provenance(
+    task: Task,
+    data: TaskData,
+    records: Sequence[ScoreRecord],
+    *,
+    path: object,
+    device: str,
+) -> dict[str, Any]:
+    one_each = {record.model: record for record in records}
+    passes = sum(each.forward_seconds + each.accumulate_seconds for each in one_each.values())
+    return {
+        "task": task.name,
+        "data": str(path) if isinstance(path, str | os.PathLike) else data.suite,
+        "data_revision": data.revision,
+        "train_utterances": len(data.train),
+        "test_utterances": len(data.test),
+        "source_utterances": len(data.source),
+        "models": {record.model: record.model_revision for record in one_each.values()},
+        "samples": {record.model: record.samples for record in one_each.values()},
+        "seed": records[0].seed,
+        "forward_seconds": sum(each.forward_seconds for each in one_each.values()),
+        "seconds": passes + sum(record.score_seconds for record in records),
+        **provenance(device).model_dump(),
+    }

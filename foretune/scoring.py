@@ -1,0 +1,396 @@
+"""From a candidate and a task's training data to scores: one forward pass, every layer.
+
+Utterance tasks: the mean over an utterance's valid frames is a sample, its label the task's, its
+group the speaker. Sequence tasks (ASR): a frame is a sample, its label the phone in whose span its
+centre lies by the corpus's true times, its group the utterance; frames outside of every span are
+dropped. Test utterances are never touched.
+
+Layer l is scored as it is within the whole encoder, whatever layers are asked for; an encoder that is
+cut after layer l for fine-tuning has its final norm, where the family has one, on top of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foretune.estimators import (
+    ESTIMATORS,
+    Estimator,
+    Inputs,
+    Metadata,
+    Moments,
+    Reservoir,
+    Samples,
+    get_estimator,
+    load_plugins,
+)
+from foretune.extraction import BATCH_SECONDS, Batch, Progress, extract
+from foretune.models.candidate import Candidate
+from foretune.records import Provenance, ScoreRecord, provenance
+from foretune.tasks.errors import InputError
+from foretune.tasks.task import Task
+from foretune.tasks.utterance import Span, TaskData, Utterance
+
+MAX_SAMPLES = 2048
+"""Rows that are kept of each layer for the estimators that need samples."""
+
+Layers = Literal["all", "last"] | Sequence[int]
+
+
+def score_candidate(
+    candidate: Candidate,
+    task: Task,
+    data: TaskData,
+    estimators: Sequence[str] | Literal["all"],
+    *,
+    layers: Layers = "all",
+    seed: int = 0,
+    batch_seconds: float = BATCH_SECONDS,
+    progress: Progress | None = None,
+) -> list[ScoreRecord]:
+    """Score a candidate's layers for a task, before any fine-tuning.
+
+    The training speech goes through the candidate once, however many estimators and layers; not at
+    all where every estimator needs metadata only. The source speech follows in a second pass where
+    an estimator compares with it.
+
+    Args:
+        candidate: to be scored.
+        task: tells the labels.
+        data: its `train` part is scored on, its `source` part is what target speech is compared with.
+        estimators: by name, or `all` that are registered.
+        layers: `all`, the `last`, or a list of layers.
+        seed: of the samples drawn and of everything random in the estimators.
+        batch_seconds: most seconds of speech and padding in a forward pass.
+        progress: called after each batch with utterances done and in all.
+
+    Returns:
+        One record for each layer and estimator, layers in order. `forward_seconds` and
+        `accumulate_seconds` are those of the pass that all layers share, and are the same in all of an
+        estimator's records; `score_seconds` is that layer's own. A score that could not be made is
+        None, and `error` says why.
+
+    Raises:
+        InputError: a label is missing, all labels are the same, a sequence task's utterances have no true
+            times, there is no such layer, an utterance or a feature cannot be used, or an estimator
+            was asked for by name that needs what is not there.
+        UnknownEstimatorError: there is no estimator of that name.
+    """
+    chosen = _resolve_estimators(estimators)
+    depths = resolve_layers(candidate, layers)
+    lacking = {estimator.name: _lack(estimator, data) for estimator in chosen}
+    if estimators != "all":
+        for name, reason in lacking.items():
+            if reason:
+                raise InputError(f"estimator {name}: {reason}")
+    scorable = [estimator for estimator in chosen if not lacking[estimator.name]]
+    settings = _PassSettings(seed, batch_seconds, progress)
+    target, source = Evidence(), Evidence()
+    if _any_needs(scorable, "moments", "samples", "labels", "groups"):
+        sampler = _sampler(task, data.train)
+        target = _gather(candidate, data.train, sampler, scorable, settings)
+    if _any_needs(scorable, "source"):
+        sampler = _source_sampler(task, data.source, labelled=_any_needs(scorable, "source_labels"))
+        source = _gather(candidate, data.source, sampler, [], settings)
+    scorer = _Scorer(candidate, task, data, target, source, seed, provenance(str(candidate.device)))
+    return [scorer.score(depth, each, lacking[each.name]) for depth in depths for each in chosen]
+
+
+def resolve_layers(candidate: Candidate, layers: Layers) -> list[int]:
+    """Return the layers that `all`, `last` or a list of them means, in order, each once.
+
+    Raises:
+        InputError: the candidate has no such layer, or the list is empty.
+    """
+    if layers == "all":
+        return list(range(candidate.num_layers + 1))
+    if layers == "last":
+        return [candidate.num_layers]
+    if isinstance(layers, str) or not layers:
+        raise InputError(f"layers {layers}: give all, last, or a list of layers such as 0,6,12")
+    return sorted({candidate.check_layer(layer) for layer in layers})
+
+
+def frame_labels(phones: Sequence[Span], centres: NDArray[np.float64]) -> list[str | None]:
+    """Return the label of the span in which each frame's centre lies, None outside of every span.
+
+    Args:
+        phones: in order of time, not overlapping, half-open.
+        centres: of the frames, in seconds, shape (frames,).
+    """
+    starts = np.array([phone.start for phone in phones])
+    found = np.searchsorted(starts, centres, side="right") - 1
+    return [
+        phones[index].label if index >= 0 and centre < phones[index].end else None
+        for index, centre in zip(found, centres, strict=True)
+    ]
+
+
+# --- samples: which rows of the hidden states count, with which labels and groups
+
+
+@dataclass(slots=True)
+class Rows:
+    """The samples of a batch: how to get them from hidden states, and what is known of them."""
+
+    pooled: bool
+    mask: Tensor  # (batch, frames), bool: the frames that count
+    labels: NDArray[np.str_] | None
+    groups: NDArray[np.str_]
+
+    def select(self, hidden: Tensor) -> Tensor:
+        """Return the samples (N, D) of one layer's hidden states (batch, frames, D)."""
+        mask = self.mask.to(hidden.device)
+        if not self.pooled:
+            return hidden[mask]
+        # where, not a product: padding may hold anything
+        total = torch.where(mask[:, :, None], hidden, 0).sum(dim=1, dtype=torch.float64)
+        return (total / mask.sum(dim=1, keepdim=True)).float()
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Turns batches of utterances into samples."""
+
+    utterances: Sequence[Utterance]
+    pooled: bool
+    labels: Sequence[str] | None  # of whole utterances
+    framewise: bool  # frames are labelled by their phones
+
+    def rows(self, candidate: Candidate, batch: Batch) -> Rows:
+        """Return which samples a batch gives."""
+        chosen = [self.utterances[index] for index in batch.indices]
+        lengths = batch.states.lengths.cpu()
+        frames = batch.states.layers[0].shape[1]
+        mask = torch.arange(frames) < lengths[:, None]
+        if self.pooled:
+            labels = (
+                None if self.labels is None else np.array([self.labels[index] for index in batch.indices])
+            )
+            groups = np.array([each.speaker if each.speaker is not None else each.id for each in chosen])
+            return Rows(True, mask, labels, groups)
+        names: list[str] = []
+        if self.framewise:
+            centres = candidate.grid.centres(frames)
+            for row, each in enumerate(chosen):
+                found = frame_labels(each.phones, centres[: int(lengths[row])])
+                mask[row, : len(found)] = torch.tensor([label is not None for label in found])
+                names += [label for label in found if label is not None]
+        groups = np.repeat([each.id for each in chosen], mask.sum(dim=1).numpy())
+        return Rows(False, mask, np.array(names, dtype=np.str_) if self.framewise else None, groups)
+
+
+def _sampler(task: Task, utterances: Sequence[Utterance]) -> Sampler:
+    """Return how target speech becomes labelled samples, having checked that it does."""
+    if not utterances:
+        raise InputError(f"{task.name}: there is no training utterance to score on")
+    if task.kind == "sequence":
+        untimed = [utterance for utterance in utterances if not utterance.phones]
+        if untimed:
+            raise InputError(
+                f"{untimed[0].id}: no true times of phones, which scoring {task.name} needs, as have "
+                f"{len(untimed)} of {len(utterances)} utterances; use speech with true times"
+            )
+        return Sampler(utterances, False, None, framewise=True)
+    labels = [task.target(utterance) for utterance in utterances]
+    if len(set(labels)) < 2:
+        raise InputError(f"{task.name}: every utterance has the label {labels[0]}; give at least two labels")
+    return Sampler(utterances, True, labels, framewise=False)
+
+
+def _source_sampler(task: Task, utterances: Sequence[Utterance], *, labelled: bool) -> Sampler:
+    """Return how source speech becomes samples: as target speech does, but labels are not needed.
+
+    Frames outside of phones are dropped where the source has true times, as they are of target speech.
+    """
+    if task.kind == "sequence":
+        timed = all(utterance.phones for utterance in utterances)
+        return Sampler(utterances, False, None, framewise=timed)
+    labels = [task.target(utterance) for utterance in utterances] if labelled else None
+    return Sampler(utterances, True, labels, framewise=False)
+
+
+# --- one pass over speech
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What one pass over speech leaves of it: statistics of each layer, and what they cost."""
+
+    moments: list[Moments] = field(default_factory=list)
+    samples: list[Samples] = field(default_factory=list)
+    utterances: int = 0
+    rows: int = 0
+    forward_seconds: float = 0.0
+    moments_seconds: float = 0.0
+    samples_seconds: float = 0.0
+
+
+class _PassSettings(NamedTuple):
+    seed: int
+    batch_seconds: float
+    progress: Progress | None
+
+
+def _gather(
+    candidate: Candidate,
+    utterances: Sequence[Utterance],
+    sampler: Sampler,
+    estimators: Sequence[Estimator],
+    settings: _PassSettings,
+) -> Evidence:
+    """Run the candidate over speech once and keep what the estimators need; samples only, without any."""
+    evidence = Evidence(utterances=len(utterances))
+    reservoirs: list[Reservoir] = []
+    if _any_needs(estimators, "moments"):
+        evidence.moments = [
+            Moments(
+                dimension,
+                grouped=any("groups" in each.needs and "samples" not in each.needs for each in estimators),
+                class_gram=_any_needs(estimators, "class_gram"),
+            )
+            for dimension in candidate.dimensions
+        ]
+    if not estimators or _any_needs(estimators, "samples"):
+        reservoirs = [Reservoir(MAX_SAMPLES, settings.seed) for _ in candidate.dimensions]
+    batches = extract(candidate, utterances, batch_seconds=settings.batch_seconds, progress=settings.progress)
+    for batch in batches:
+        evidence.forward_seconds += batch.seconds
+        _add(candidate, batch, sampler, evidence, reservoirs)
+    if evidence.rows == 0:
+        raise InputError(f"{candidate.name}: no frame lies within a phone; check the true times")
+    start = time.perf_counter()
+    evidence.samples = [reservoir.samples() for reservoir in reservoirs]
+    evidence.samples_seconds += time.perf_counter() - start
+    return evidence
+
+
+def _add(
+    candidate: Candidate, batch: Batch, sampler: Sampler, evidence: Evidence, reservoirs: Sequence[Reservoir]
+) -> None:
+    start = time.perf_counter()
+    rows = sampler.rows(candidate, batch)
+    evidence.rows += len(rows.groups)
+    features = [rows.select(hidden) for hidden in batch.states.layers]
+    selected = time.perf_counter()
+    layer = 0
+    try:
+        for layer, moments in enumerate(evidence.moments):
+            moments.update(features[layer], rows.labels, rows.groups if moments.grouped else None)
+        updated = time.perf_counter()
+        for layer, reservoir in enumerate(reservoirs):
+            reservoir.update(features[layer], rows.labels, rows.groups)
+    except ValueError as error:
+        raise InputError(f"{candidate.name}: layer {layer}: {error}; the weights may be damaged") from None
+    shared = selected - start
+    if evidence.moments:
+        evidence.moments_seconds += shared + updated - selected
+    if reservoirs:
+        evidence.samples_seconds += shared + time.perf_counter() - updated
+
+
+# --- scores
+
+
+def _resolve_estimators(names: Sequence[str] | Literal["all"]) -> list[Estimator]:
+    if names == "all":
+        load_plugins()
+        return list(ESTIMATORS.values())
+    if isinstance(names, str) or not names:
+        raise InputError(f"estimators {names!r}: give a list of names, or all")
+    return [get_estimator(name) for name in dict.fromkeys(names)]
+
+
+def _any_needs(estimators: Sequence[Estimator], *needs: str) -> bool:
+    return any(not estimator.needs.isdisjoint(needs) for estimator in estimators)
+
+
+def _lack(estimator: Estimator, data: TaskData) -> str:
+    """Return what an estimator needs and cannot get, empty where nothing."""
+    if "posteriors" in estimator.needs:
+        return "needs posteriors of a classifier of the candidate's own, which candidates do not have here"
+    if estimator.needs & {"source", "source_labels"} and not data.source:
+        return "needs speech from the candidates' pre-training, and there is none; give it as source"
+    return ""
+
+
+@dataclass(slots=True)
+class _Scorer:
+    """Makes records from what the passes left."""
+
+    candidate: Candidate
+    task: Task
+    data: TaskData
+    target: Evidence
+    source: Evidence
+    seed: int
+    origin: Provenance
+
+    def score(self, layer: int, estimator: Estimator, lack: str) -> ScoreRecord:
+        """Score one layer by one estimator."""
+        value, error, start = None, lack, time.perf_counter()
+        if not lack:
+            try:
+                value = estimator.score(self._inputs(layer))
+            except ValueError as reason:  # degenerate features: this estimator fails, others may not
+                error = str(reason)
+        seconds = time.perf_counter() - start
+        forward, accumulate, seen = self._cost(estimator, lack)
+        return ScoreRecord(
+            task=self.task.name,
+            suite=self.data.suite,
+            data_revision=self.data.revision,
+            model=self.candidate.name,
+            provenance=self.origin,
+            model_revision=self.candidate.revision,
+            layer=layer,
+            estimator=estimator.name,
+            score=value,
+            error=error,
+            seed=self.seed,
+            utterances=self.target.utterances if seen else 0,
+            samples=self.target.rows if seen else 0,
+            forward_seconds=forward,
+            accumulate_seconds=accumulate,
+            score_seconds=seconds,
+        )
+
+    def _inputs(self, layer: int) -> Inputs:
+        def of(items: Sequence[Samples]) -> Samples | None:
+            return items[layer] if items else None
+
+        return Inputs(
+            moments=self.target.moments[layer] if self.target.moments else None,
+            samples=of(self.target.samples),
+            source=of(self.source.samples),
+            metadata=Metadata(
+                name=self.candidate.name,
+                layer=layer,
+                depth=layer,
+                parameters=self.candidate.parameters(layer),
+                dimension=self.candidate.dimensions[layer],
+            ),
+            seed=self.seed,
+        )
+
+    def _cost(self, estimator: Estimator, lack: str) -> tuple[float, float, bool]:
+        """Return seconds of forward passes and of accumulation that an estimator needs, and if any."""
+        if lack or estimator.needs <= {"metadata"}:
+            return 0.0, 0.0, False
+        forward, accumulate = self.target.forward_seconds, 0.0
+        if "moments" in estimator.needs:
+            accumulate += self.target.moments_seconds
+        if "samples" in estimator.needs:
+            accumulate += self.target.samples_seconds
+        if "source" in estimator.needs:
+            forward += self.source.forward_seconds
+            accumulate += self.source.samples_seconds
+        return forward, accumulate, True

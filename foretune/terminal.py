@@ -1,0 +1,123 @@
+"""What the command shows: tables on standard output, progress and remarks on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from foretune.tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from foretune.ranking import Ranking
+    from foretune.records import TuningRecord
+
+NARROWEST = 100
+"""Columns that a table may take where the output is no terminal, so that a pipe gets whole names."""
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table; columns that hold only numbers are set to the right."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, NARROWEST))
+    console.print(table)
+
+
+def show_ranking(ranking: Ranking) -> None:
+    """Print a ranking, and what it was made from."""
+    facts = ranking.provenance
+    show_table(
+        f"{facts['task']}, best first",
+        ["rank", "model", "layer", ranking.rows[0].estimator],
+        [[row.rank, row.model, row.layer, row.score] for row in ranking.rows],
+    )
+    say(
+        f"scored on {facts['train_utterances']} training utterances of {facts['data']} "
+        f"({facts['test_utterances']} kept for testing) in {facts['seconds']:.1f} s, "
+        f"{facts['forward_seconds']:.1f} s of them forward passes"
+    )
+
+
+def show_runs(records: Sequence[TuningRecord]) -> None:
+    """Print fine-tuning results, the mean and the range over seeds."""
+    runs: dict[tuple[str, str, int, str], list[float]] = {}
+    for record in records:
+        if record.value is not None:
+            key = (record.task, record.model, record.layer, record.metric)
+            runs.setdefault(key, []).append(record.value)
+    rows = [
+        [task, model, layer, metric, sum(values) / len(values), min(values), max(values), len(values)]
+        for (task, model, layer, metric), values in runs.items()
+    ]
+    columns = ["task", "model", "layer", "metric", "mean", "least", "most", "seeds"]
+    show_table("fine-tuning", columns, rows)
+
+
+def say(text: str) -> None:
+    """Print a remark on standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Draw a bar for each name on standard error; nothing where that is no terminal.
+
+    Yields:
+        A function of a name, what is done, and what there is in all.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
+
+        yield show
+
+
+def check_output(path: Path | None, option: str) -> None:
+    """Check, before the long work, that a file can be written.
+
+    Raises:
+        InputError: its folder is missing or not writable, or it is a folder itself.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{option} {path}: is a folder; name a file")
+    folder = path.absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{option} {path}: there is no folder {folder} to write to; make it first")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON as a whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, ensure_ascii=False, allow_nan=False)
+            file.write("\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
