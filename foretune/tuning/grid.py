@@ -141,7 +141,7 @@ def run_grid(
     sets = {
         task: data[task] if data and task in data else get_task(task).embedded() for task in sorted(needed)
     }
-    worker = _Worker(records, sets, device)
+    worker = Worker(records, sets, device)
     failures = _failures(worker.recorded(), retry_failed)
     with display(len(ordered), progress) as show:
         if workers == 1:
@@ -149,7 +149,7 @@ def run_grid(
         else:
             _spawn(workers, worker, ordered, failures, show)
     with suppress(OSError):  # there may be other processes at the same grid
-        worker.claims.rmdir()
+        claims(records).rmdir()
     settled = worker.settled(ordered, failures)
     if missing := [run for run in ordered if run not in settled]:
         raise RuntimeError(f"{len(missing)} runs are undone since their workers died; start the grid again")
@@ -168,12 +168,21 @@ def _key(record: TuningRecord) -> Key:
     return task, data, model, revision, "layer", layer, seed
 
 
-class _Worker:
+def claims(records: Path) -> Path:
+    """Return the folder of the locks on a grid's runs."""
+    return records.with_name(records.name + ".claims")
+
+
+def claim(records: Path, key: Key) -> Path:
+    """Return the file whose lock is the right to do a run."""
+    return claims(records) / hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+
+
+class Worker:
     """Does the runs of a grid that nobody else has done or is doing."""
 
     def __init__(self, records: Path, data: Mapping[str, TaskData], device: str) -> None:
         self.records = records
-        self.claims = records.with_name(records.name + ".claims")
         self.data = data
         self.device = device
         self.revisions: dict[str, str] = {}
@@ -228,19 +237,18 @@ class _Worker:
             if not pending:
                 return
             # stop at the first, since others may meanwhile have settled the next ones
-            if not any(self._attempt(run, failures) for run in pending):
+            if not any(self.attempt(run, failures) for run in pending):
                 time.sleep(_POLL_SECONDS)
 
-    def _attempt(self, run: Run, failures: Counter[Key] | None) -> bool:
+    def attempt(self, run: Run, failures: Counter[Key] | None) -> bool:
         """Do a run unless it is settled; return False where another process is doing it."""
-        self.claims.mkdir(parents=True, exist_ok=True)
-        claim = self.claims / hashlib.sha256(repr(self.key(run)).encode()).hexdigest()[:24]
+        lock = claim(self.records, self.key(run))
         try:
-            with FileLock(claim, blocking=False):
+            with FileLock(lock, blocking=False):
                 if not self.settled([run], failures):
                     append(self.records, self._record(run))
-                # Safe while it is held: who opened it before finds the run settled
-                claim.unlink(missing_ok=True)
+                # safe while it is held: whoever opened it before finds the run settled
+                lock.unlink(missing_ok=True)
         except Timeout:
             return False
         return True
@@ -284,7 +292,7 @@ class _Worker:
 
 def _spawn(
     workers: int,
-    worker: _Worker,
+    worker: Worker,
     runs: Sequence[Run],
     failures: Counter[Key] | None,
     show: Show,
@@ -292,7 +300,7 @@ def _spawn(
     """Let several processes do the runs, and show what the records say meanwhile."""
     context = get_context("spawn")
     arguments = (worker.records, worker.data, worker.device, list(runs), failures)
-    processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
+    processes = [context.Process(target=work_alone, args=arguments, daemon=True) for _ in range(workers)]
     for process in processes:
         process.start()
     try:
@@ -310,7 +318,7 @@ def _spawn(
             process.join()
 
 
-def _work(
+def work_alone(
     records: Path,
     data: Mapping[str, TaskData],
     device: str,
@@ -319,4 +327,4 @@ def _work(
 ) -> None:
     """Be one worker process."""
     torch.set_num_threads(1)
-    _Worker(records, data, device).work(runs, failures)
+    Worker(records, data, device).work(runs, failures)

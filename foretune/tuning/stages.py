@@ -89,8 +89,8 @@ class Trainer:
             FloatingPointError: the loss is no longer finite.
         """
         settings = self.settings
-        head = {"params": list(self.model.head.parameters()), "lr": settings.head_learning_rate}
-        encoder = {"params": reached(self.model, features[0]), "lr": settings.learning_rate}
+        head: _Group = {"params": list(self.model.head.parameters()), "lr": settings.head_learning_rate}
+        encoder: _Group = {"params": reached(self.model, features[0]), "lr": settings.learning_rate}
         hidden = infer(self.model, self.model.hidden, features)
         self.model.head.standardise(hidden)
         self._stage(self.model.head, [head], hidden, settings.head_steps, settings.head_batch_size)
@@ -131,10 +131,8 @@ class Trainer:
 
 def _warm_up_and_fall(step: int, steps: int, warmup: float) -> float:
     """Return the factor of the learning rate at an update: up to 1 and linearly down towards 0."""
-    rising = max(1.0, warmup * steps)
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return max(0.0, (steps - step) / (steps - rising + 1e-9))
+    rising = max(1, round(warmup * steps))
+    return min((step + 1) / (rising + 1), (steps - step) / (steps - rising)) if steps > rising else 1.0
 
 
 def reached(model: CutEncoder, features: Tensor) -> list[nn.Parameter]:
