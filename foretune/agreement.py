@@ -71,14 +71,13 @@ candidates=3, p_value_error=0.0, defined=True)
     """
     x, y = _checked(scores, values)
     n = len(x)
-    exact = n <= EXACT_TO
-    smallest = 2 / math.factorial(n) if exact else 1 / (DRAWS + 1)
+    smallest = smallest_p_value(n)
     if _constant(x, y):
         return Agreement(0.0, 1.0, smallest, n, 0.0, defined=False)
     a, b = _integer_ranks(x), _integer_ranks(y)
     observed = abs(_deviation(a, b))
     rho = _deviation(a, b) / math.sqrt(_deviation(a, a) * _deviation(b, b))
-    if exact:
+    if n <= EXACT_TO:
         deviations, counts = _null(tuple(sorted(a.tolist())), tuple(sorted(b.tolist())))
         extreme = int(counts[deviations >= observed].sum())
         return Agreement(rho, extreme / math.factorial(n), smallest, n)
@@ -86,6 +85,14 @@ candidates=3, p_value_error=0.0, defined=True)
     extreme = int(np.count_nonzero(np.abs(n * (drawn @ a) - a.sum() * b.sum()) >= observed))
     p = (extreme + 1) / (DRAWS + 1)
     return Agreement(rho, p, smallest, n, math.sqrt(p * (1 - p) / DRAWS))
+
+
+def smallest_p_value(candidates: int) -> float:
+    """Return the least p-value that `spearman` can give: that of a perfect ranking without ties.
+
+    2/n! up to `EXACT_TO` candidates (1 for two of them), 1 / (`DRAWS` + 1) above.
+    """
+    return 2 / math.factorial(candidates) if candidates <= EXACT_TO else 1 / (DRAWS + 1)
 
 
 def smooth_p_value(scores: ArrayLike, values: ArrayLike) -> float:

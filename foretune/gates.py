@@ -42,6 +42,11 @@ class Gate(BaseModel):
             raise ValueError(f"least_spearman is absent or below {LOW}: give the reason")
         return self
 
+    def complaint(self, spearman: float | None, p_value: float | None, error: str = "") -> str:
+        """Return the violations as one line for whoever reads the failed test."""
+        broken = "; ".join(self.violations(spearman, p_value))
+        return broken + (f" (no score: {error})" if error else "")
+
     def violations(self, spearman: float | None, p_value: float | None) -> list[str]:
         """Return what breaks the gate, in words; empty where it holds.
 
@@ -55,7 +60,7 @@ class Gate(BaseModel):
         return found
 
 
-NO_GATE = Gate(reason="not gated")
+NO_GATE = Gate.model_construct()
 """What holds where the file says nothing."""
 
 

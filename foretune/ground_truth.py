@@ -88,6 +88,14 @@ class GroundTruth:
             layers.setdefault(run.model, set()).add(run.layer)
         return sorted(model for model, found in layers.items() if len(found) >= LEAST_CANDIDATES)
 
+    def has(self, model: str, layer: int, seed: int, *, data_revision: str, model_revision: str) -> bool:
+        """Whether there is a run of this seed on these data, from these weights."""
+        wanted = (model, layer, seed, data_revision, model_revision)
+        return any(
+            (run.model, run.layer, run.seed, run.data_revision, run.model_revision) == wanted
+            for run in self.runs
+        )
+
     def layers(self, model: str, *, data_revision: str, model_revision: str) -> dict[int, Outcome]:
         """Return what fine-tuning a model cut after each of its layers gave, in their order.
 

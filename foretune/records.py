@@ -195,8 +195,12 @@ def append(path: Path, record: Record) -> None:
         os.fsync(file.fileno())
 
 
-def read(path: Path) -> list[Record]:
+def read(path: Path, *, offset: int = 0) -> list[Record]:
     """Read every record of a file; an unfinished line (a writer was killed) is left out.
+
+    Args:
+        path: the file.
+        offset: bytes to skip, where earlier records end.
 
     Raises:
         InputError: the file is missing, or a finished line is not a record.
@@ -204,7 +208,7 @@ def read(path: Path) -> list[Record]:
     if not path.is_file():
         raise InputError(f"{path}: no such file of records; run `foretune tune` or `pytest bench/` first")
     records: list[Record] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(path.read_bytes()[offset:].split(b"\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -86,12 +86,45 @@ def score_candidate(
     """
     chosen = _resolve_estimators(estimators)
     depths = resolve_layers(candidate, layers)
-    lacking = {estimator.name: _lack(estimator, data) for estimator in chosen}
     if estimators != "all":
-        for name, reason in lacking.items():
-            if reason:
-                raise InputError(f"estimator {name}: {reason}")
-    scorable = [estimator for estimator in chosen if not lacking[estimator.name]]
+        for each in chosen:
+            if reason := _lack(each, data):
+                raise InputError(f"estimator {each.name}: {reason}")
+    names = [each.name for each in chosen]
+    prepared = prepare(
+        candidate, task, data, names, seed=seed, batch_seconds=batch_seconds, progress=progress
+    )
+    return [prepared.score(depth, name) for depth in depths for name in names]
+
+
+def prepare(
+    candidate: Candidate,
+    task: Task,
+    data: TaskData,
+    estimators: Sequence[str],
+    *,
+    seed: int = 0,
+    batch_seconds: float = BATCH_SECONDS,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Send a task's speech through a candidate, and keep what the estimators need of every layer.
+
+    Args:
+        candidate: to be scored.
+        task: tells the labels.
+        data: as for `score_candidate`.
+        estimators: by name; what one of them needs and cannot have is told by its scores.
+        seed: of the samples drawn and of everything random in the estimators.
+        batch_seconds: most seconds of speech and padding in a forward pass.
+        progress: called after each batch with utterances done and in all.
+
+    Raises:
+        InputError: as `score_candidate`.
+        UnknownEstimatorError: there is no estimator of some name.
+    """
+    chosen = _resolve_estimators(estimators)
+    lacking = {each.name: _lack(each, data) for each in chosen}
+    scorable = [each for each in chosen if not lacking[each.name]]
     settings = _PassSettings(seed, batch_seconds, progress)
     target, source = Evidence(), Evidence()
     if _any_needs(scorable, "moments", "samples", "labels", "groups"):
@@ -100,8 +133,8 @@ def score_candidate(
     if _any_needs(scorable, "source"):
         sampler = _source_sampler(task, data.source, labelled=_any_needs(scorable, "source_labels"))
         source = _gather(candidate, data.source, sampler, [], settings)
-    scorer = _Scorer(candidate, task, data, target, source, seed, provenance(str(candidate.device)))
-    return [scorer.score(depth, each, lacking[each.name]) for depth in depths for each in chosen]
+    origin = provenance(str(candidate.device))
+    return Prepared(candidate, task, data, target, source, seed, origin, lacking)
 
 
 def resolve_layers(candidate: Candidate, layers: Layers) -> list[int]:
@@ -323,8 +356,19 @@ def _lack(estimator: Estimator, data: TaskData) -> str:
 
 
 @dataclass(slots=True)
-class _Scorer:
-    """Makes records from what the passes left."""
+class Prepared:
+    """What the passes over a task's speech left of a candidate; scores are made from it.
+
+    Attributes:
+        candidate: that was listened through.
+        task: that it is scored for.
+        data: the task's.
+        target: of the training speech.
+        source: of the source speech.
+        seed: of everything random in the estimators.
+        origin: code, packages and machine.
+        lacking: for each estimator that was prepared for, what it needs and cannot have, or empty.
+    """
 
     candidate: Candidate
     task: Task
@@ -333,9 +377,11 @@ class _Scorer:
     source: Evidence
     seed: int
     origin: Provenance
+    lacking: dict[str, str]
 
-    def score(self, layer: int, estimator: Estimator, lack: str) -> ScoreRecord:
-        """Score one layer by one estimator."""
+    def score(self, layer: int, name: str) -> ScoreRecord:
+        """Score one layer by one of the estimators that were prepared for; see `score_candidate`."""
+        estimator, lack = get_estimator(name), self.lacking[name]
         value, error, start = None, lack, time.perf_counter()
         if not lack:
             try:

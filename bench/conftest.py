@@ -1,0 +1,62 @@
+"""The cells of the study: which task, model and estimator each test is about, and its gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foretune.estimators import UnknownEstimatorError
+from foretune.gates import Gates
+from foretune.plugin import study_of
+from foretune.study import Study, TaskStudy
+from foretune.tasks.errors import InputError
+
+GATES = Path(__file__).with_name("gates.toml")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a test of every cell that there is ground truth for."""
+    if "estimator" not in metafunc.fixturenames:
+        return
+    study = study_of(metafunc.config)
+    try:
+        if "model" in metafunc.fixturenames:
+            cells = [(task, model) for task in study.task_names() for model in study.layered_models(task)]
+            names = ["task_name", "model", "estimator"]
+        else:
+            cells = [(task,) for task in study.task_names()]
+            names = ["task_name", "estimator"]
+        values = [(*cell, estimator) for cell in cells for estimator in study.estimators]
+    except (InputError, UnknownEstimatorError) as error:
+        raise pytest.UsageError(str(error)) from None
+    metafunc.parametrize(names, values, ids=["-".join(value) for value in values])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests task by task, so that each candidate hears a task's speech once."""
+    order: dict[object, int] = {}
+    for item in items:
+        order.setdefault(_task_name(item), len(order))
+    items.sort(key=lambda item: order[_task_name(item)])
+
+
+def _task_name(item: pytest.Item) -> object:
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("task_name")
+
+
+@pytest.fixture
+def task_study(request: pytest.FixtureRequest, task_name: str) -> TaskStudy:
+    """What the fixture of the test's task supplies."""
+    supplied: TaskStudy = request.getfixturevalue(task_name)
+    return supplied
+
+
+@pytest.fixture(scope="session")
+def gates(foretune_study: Study) -> Gates:
+    """The thresholds; none of those of models where only some of these compete."""
+    cells = Gates.read(GATES).cells
+    if foretune_study.options.models is not None:
+        cells = {names: gate for names, gate in cells.items() if names[1] == "layers"}
+    return Gates(cells)

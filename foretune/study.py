@@ -1,0 +1,274 @@
+"""The study: tasks with their data and ground truth, and the estimators' scores to hold against it.
+
+This is what the fixtures of the pytest plugin supply. Nothing is made before it is asked for: speech,
+candidates and forward passes are shared by all tests of a session, and the features of one task are
+dropped when the next one begins.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foretune.ground_truth import LEAST_CANDIDATES, GroundTruth, Outcome, shipped
+from foretune.records import Record, ScoreRecord, TuningRecord, append, read_tuning
+from foretune.tasks import TASKS, Task, get_task
+from foretune.tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from foretune.scoring import Prepared
+    from foretune.tasks.utterance import TaskData
+
+SEEDS = 3
+"""Seeds of the runs that are made where the ground truth lacks them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a study is about and where its records are.
+
+    Attributes:
+        records: where scores and agreements are appended.
+        ground_truth: file of fine-tuning records; None: those that ship, and those made here before.
+        made_here: where runs are appended that the ground truth lacked.
+        fine_tune: whether to do these runs; otherwise their lack is an error.
+        suite: what the tasks' data are made from.
+        models: only these candidates; None: all that the ground truth has.
+        estimators: only these; None: all that are registered.
+        device: where candidates compute.
+        seed: of everything random in scoring.
+    """
+
+    records: Path
+    ground_truth: Path | None = None
+    made_here: Path = Path("results/records/ground_truth.jsonl")
+    fine_tune: bool = False
+    suite: str = "embedded"
+    models: Sequence[str] | None = None
+    estimators: Sequence[str] | None = None
+    device: str = "cpu"
+    seed: int = 0
+
+    def ground_truth_files(self) -> list[Path]:
+        """Return the files that ground truth is read from.
+
+        Raises:
+            InputError: there is none, and none is to be made.
+        """
+        if self.ground_truth is not None:
+            files = [self.ground_truth]
+        else:
+            files = [shipped(self.suite), self.made_here]
+        present = [path for path in files if path.is_file()]
+        if not present and not self.fine_tune:
+            raise InputError(f"{files[0]}: no ground truth there; add --fine-tune missing to make it")
+        return present
+
+    def new_runs(self) -> Path:
+        """Return the file that new fine-tuning runs go to."""
+        return self.made_here if self.ground_truth is None else self.ground_truth
+
+
+class Study:
+    """All tasks of a session."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.tasks = functools.cache(self._task)
+        self._scored: set[tuple[object, ...]] = set()
+
+    @functools.cached_property
+    def runs(self) -> list[TuningRecord]:
+        """The finished fine-tuning runs, of all tasks."""
+        files = self.options.ground_truth_files()
+        return [run for run in read_tuning(files) if run.suite == self.options.suite]
+
+    @functools.cached_property
+    def estimators(self) -> list[str]:
+        """The names of the estimators.
+
+        Raises:
+            UnknownEstimatorError: one was asked for that does not exist.
+        """
+        from foretune.estimators import ESTIMATORS, get_estimator, load_plugins
+
+        load_plugins()
+        if self.options.estimators is None:
+            return list(ESTIMATORS)
+        return [get_estimator(name).name for name in self.options.estimators]
+
+    def _task(self, name: str) -> TaskStudy:
+        return TaskStudy(get_task(name), self)
+
+    def task_names(self) -> list[str]:
+        """Return the tasks that have ground truth, or can get it now, in the registry's order.
+
+        Raises:
+            InputError: there is no ground truth at all.
+        """
+        if self.options.fine_tune:
+            return list(TASKS)
+        found = {run.task for run in self.runs}
+        for name in sorted(found):
+            get_task(name)  # says what an unknown name may have meant
+        if not found:
+            raise InputError(
+                f"no ground truth of the suite {self.options.suite}; add --fine-tune missing to make it"
+            )
+        return [name for name in TASKS if name in found]
+
+    def models(self, task: str) -> list[str]:
+        """Return the candidates of a task in the setting `models`."""
+        if self.options.models is not None:
+            return list(self.options.models)
+        known = GroundTruth(task, self.runs).models()
+        return known or self._shipped_models()
+
+    def layered_models(self, task: str) -> list[str]:
+        """Return the candidates of a task whose layers are ranked."""
+        known = GroundTruth(task, self.runs).layered_models()
+        if self.options.models is not None:
+            wanted = list(self.options.models)
+            return wanted if self.options.fine_tune else [model for model in wanted if model in known]
+        return known or [model for model in self._shipped_models() if not model.endswith("-untrained")]
+
+    def _shipped_models(self) -> list[str]:
+        if not self.options.fine_tune:
+            return []
+        from foretune.models import names
+
+        return names()
+
+    def append(self, record: Record) -> None:
+        """Record a result; a score that this session has recorded before is not recorded again."""
+        key = (record.kind, *record.key)
+        if record.kind == "score" and key in self._scored:
+            return
+        append(self.options.records, record)
+        self._scored.add(key)
+
+    def drop_features(self, *, except_of: str) -> None:
+        """Free the features of all tasks but one."""
+        for name in TASKS:
+            if name != except_of:
+                self.tasks(name).features.cache_clear()
+
+    def reread(self) -> None:
+        """Take note of fine-tuning runs that were made meanwhile."""
+        del self.runs
+
+
+@dataclass(slots=True)
+class Features:
+    """What one pass of a task's speech through a candidate leaves, ready for every estimator.
+
+    Attributes:
+        prepared: statistics and samples of all layers.
+        layers: the layers, in order.
+    """
+
+    prepared: Prepared
+    layers: list[int]
+    kept: dict[tuple[int, str], ScoreRecord] = field(default_factory=dict)
+
+    def score(self, estimator: str, layers: Sequence[int] | None = None) -> list[ScoreRecord]:
+        """Score layers (by default all) by an estimator, now."""
+        found = [self.prepared.score(layer, estimator) for layer in layers or self.layers]
+        self.kept.update({(record.layer, estimator): record for record in found})
+        return found
+
+    def scores(self, estimator: str) -> list[ScoreRecord]:
+        """Return the scores of all layers, computing only those that are not known yet."""
+        missing = [layer for layer in self.layers if (layer, estimator) not in self.kept]
+        if missing:
+            self.score(estimator, missing)
+        return [self.kept[layer, estimator] for layer in self.layers]
+
+
+class TaskStudy:
+    """One task: what its fixture supplies.
+
+    Attributes:
+        task: its declaration.
+    """
+
+    def __init__(self, task: Task, study: Study) -> None:
+        self.task = task
+        self.study = study
+        self.features = functools.cache(self._features)
+
+    @functools.cached_property
+    def data(self) -> TaskData:
+        """The task's speech, made when first asked for."""
+        return self.task.embedded()
+
+    @property
+    def ground_truth(self) -> GroundTruth:
+        """What fine-tuning gave, averaged over seeds, matched by the revisions of data and weights."""
+        return GroundTruth(self.task.name, self.study.runs)
+
+    def _features(self, model: str) -> Features:
+        from foretune.models import load_candidate
+        from foretune.scoring import prepare
+
+        self.study.drop_features(except_of=self.task.name)
+        candidate = load_candidate(model, device=self.study.options.device)
+        prepared = prepare(
+            candidate, self.task, self.data, self.study.estimators, seed=self.study.options.seed
+        )
+        return Features(prepared, list(range(candidate.num_layers + 1)))
+
+    def layers(self, model: str) -> dict[int, Outcome]:
+        """Return what fine-tuning a model cut after each of its layers gave.
+
+        Raises:
+            InputError: some of it is missing or stale, and is not to be made now.
+        """
+        features = self.features(model)
+        if self.study.options.fine_tune and len(features.layers) >= LEAST_CANDIDATES:
+            self._fine_tune_missing(model, features.layers)
+        return self.ground_truth.layers(model, **self._revisions(model))
+
+    def models(self) -> dict[str, Outcome]:
+        """Return what fine-tuning each candidate as a whole gave.
+
+        Raises:
+            InputError: some of it is missing or stale, and is not to be made now.
+        """
+        found = {}
+        for model in self.study.models(self.task.name):
+            top = self.features(model).layers[-1]
+            if self.study.options.fine_tune:
+                self._fine_tune_missing(model, [top])
+            found[model] = self.ground_truth.full(model, top, **self._revisions(model))
+        return found
+
+    def _revisions(self, model: str) -> Mapping[str, str]:
+        return {
+            "data_revision": self.data.revision,
+            "model_revision": self.features(model).prepared.candidate.revision,
+        }
+
+    def _fine_tune_missing(self, model: str, layers: Sequence[int]) -> None:
+        from foretune.tuning import plan, run_grid
+
+        truth, revisions = self.ground_truth, self._revisions(model)
+        missing = [
+            run
+            for run in plan([self.task.name], [model], layers=layers, seeds=SEEDS)
+            if not truth.has(model, run.layer, run.seed, **revisions)
+        ]
+        if not missing:
+            return
+        options = self.study.options
+        made = run_grid(
+            missing, records=options.new_runs(), data={self.task.name: self.data}, device=options.device
+        )
+        for record in made:
+            if record.status == "failed":
+                what = f"{self.task.name}: fine-tuning {model} cut after layer {record.layer}"
+                raise InputError(f"{what} failed: {record.error}")
+        self.study.reread()
