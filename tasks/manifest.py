@@ -208,9 +208,8 @@ def _bad_rows_message(table: Table, bad: Sequence[BadRow]) -> str:
     shown = "; ".join(str(row) for row in bad[:SHOWN])
     more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     count = f"{len(bad)} of {len(table.rows)} rows {'is' if len(bad) == 1 else 'are'} bad"
-    if len(bad) == len(table.rows):
-        return f"{table.path}: {count}: {shown}{more}; correct them"
-    return f"{table.path}: {count}: {shown}{more}; correct them, or leave them out with --skip-bad"
+    advice = "" if len(bad) == len(table.rows) else "; or leave bad rows out with --skip-bad"
+    return f"{table.path}: {count}: {shown}{more}{advice}"
 
 
 def _listed(values: Sequence[str]) -> str:
@@ -266,7 +265,8 @@ def group_key(utterance: Utterance, column: str) -> str:
     Sentences are the same when they differ in case, punctuation or spacing only.
     """
     value = str(getattr(utterance, column))
-    return (normalise_transcript(value) or value) if column == "text" else value
+    # sentences may differ by a number only
+    return (normalise_transcript(value, keep_digits=True) or value) if column == "text" else value
 
 
 def _check_sides(table: Table, task: Task, data: TaskData, report: Callable[[str], None]) -> None:

@@ -15,23 +15,24 @@ from .errors import InputError
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'", "\u2018": "'"})
 
 
-def normalise_transcript(text: str) -> str:
+def normalise_transcript(text: str, *, keep_digits: bool = False) -> str:
     """Reduce a transcript to what a character CTC model is to write.
 
     Lower case; the letters of every script, with their combining marks, and the apostrophe stay;
-    everything else (digits, punctuation, hyphens) separates words; one space between words.
+    everything else (digits too, unless they are to stay; punctuation, hyphens) separates words; one
+    space between words.
 
     >>> normalise_transcript("  Żółw’s WELL-known, 3 times!")
     "żółw's well known times"
     """
-    composed = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).lower()
-    kept = (character if _is_spelling(character) else " " for character in composed)
-    return " ".join("".join(kept).split())
-
-
-def _is_spelling(character: str) -> bool:
     # categories L* are letters; M* are marks, which carry the vowels of many Indic scripts
-    return character == "'" or unicodedata.category(character)[0] in "LM"
+    categories = "LMN" if keep_digits else "LM"
+    composed = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).lower()
+    kept = (
+        character if character == "'" or unicodedata.category(character)[0] in categories else " "
+        for character in composed
+    )
+    return " ".join("".join(kept).split())
 
 
 def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:

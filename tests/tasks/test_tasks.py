@@ -44,6 +44,10 @@ def test_a_transcript_keeps_the_letters_of_every_script(text: str, expected: str
     assert normalise_transcript(expected) == expected
 
 
+def test_digits_may_stay() -> None:
+    assert normalise_transcript("Room 12, B-3", keep_digits=True) == "room 12 b 3"
+
+
 def test_error_rates_by_hand() -> None:
     # one substitution, one deletion, one insertion in five words
     assert word_error_rate(["a b c", "d e"], ["a x c", "d f g"]) == pytest.approx(3 / 5)
