@@ -82,7 +82,7 @@ def _room(channel: Channel, rng: np.random.Generator, sample_rate: int) -> NDArr
     echo = rng.standard_normal(length) * decay
     echo *= channel.wetness / np.sqrt(np.sum(echo**2))
     echo[0] = 1.0
-    return echo
+    return np.asarray(echo)
 
 
 def _shape(samples: NDArray[np.float64], sample_rate: int, slope: float) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -95,12 +96,14 @@ def _utter(voice: Espeak, line: Line) -> Utterance:
 
 def _espeak_pitch(speaker: Speaker, prosody: Prosody) -> float:
     """Return espeak's pitch: 50 is the voice's own, and 50 more about an octave higher."""
-    return 50 + 50 * (speaker.pitch + prosody.pitch - np.log2(speaker.formants))
+    return 50 + 50 * (speaker.pitch + prosody.pitch - math.log2(speaker.formants))
 
 
 def _spans(speech: Speech, scale: float) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     words = tuple(Span(span.start * scale, span.end * scale, span.label) for span in speech.words)
-    phones = tuple(Span(span.start * scale, span.end * scale, span.label.strip("ˈˌ")) for span in speech.phones)
+    phones = tuple(
+        Span(span.start * scale, span.end * scale, span.label.strip("ˈˌ")) for span in speech.phones
+    )
     return words, tuple(span for span in phones if span.label)
 
 
@@ -213,5 +216,3 @@ def _task_data(task: str, train: Sequence[Utterance], test: Sequence[Utterance])
         test=test,
         source=source_speech(),
     )
-
-

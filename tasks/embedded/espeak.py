@@ -103,7 +103,9 @@ class Espeak:
         else:
             _ctypes.dlclose(handle)
 
-    def _receive(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
+    def _receive(
+        self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]
+    ) -> int:
         if samples and count > 0:
             self._chunks.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
         index = 0
@@ -114,7 +116,9 @@ class Espeak:
             index += 1
         return 0
 
-    def say(self, text: str, voice: str, *, rate: float, pitch: float, pitch_range: float, volume: float = 100) -> Speech:
+    def say(
+        self, text: str, voice: str, *, rate: float, pitch: float, pitch_range: float, volume: float = 100
+    ) -> Speech:
         """Speak a text.
 
         Args:
@@ -149,7 +153,11 @@ class Espeak:
         return Speech(samples, self.sample_rate, self._words(text, len(samples)), self._phones(len(samples)))
 
     def _words(self, text: str, end: int) -> tuple[Span, ...]:
-        found = [(sample, text[at - 1 : at - 1 + length]) for kind, sample, at, length, _ in self._events if kind == _WORD]
+        found = [
+            (sample, text[at - 1 : at - 1 + length])
+            for kind, sample, at, length, _ in self._events
+            if kind == _WORD
+        ]
         stops = [sample for sample, _ in found[1:]] + [end]
         return tuple(
             Span(start / self.sample_rate, stop / self.sample_rate, word)

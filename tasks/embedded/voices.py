@@ -16,14 +16,17 @@ from .grammar import Half
 # Variants that sound like a person, in two halves: no voice of a task was heard in pre-training.
 _VARIANTS: dict[Half, tuple[str, ...]] = {
     "pretraining": (
-        "f1", "f3", "f5", "m1", "m3", "m5", "m7", "Alex", "Andy", "Denis", "Gene", "Henrique", "Jacky", "Marco",
+        "f1", "f3", "f5", "m1", "m3", "m5", "m7", "Alex", "Andy", "Denis", "Gene", "Henrique", "Jacky",
+        "Marco",
         "Michael", "Mr serious", "Reed", "Storm", "adam", "anika", "announcer", "aunty", "benjamin", "caleb",
-        "ed", "grandma", "gustave", "iven", "iven3", "john", "linda", "marcelo", "michel", "mike2", "pablo", "pedro",
+        "ed", "grandma", "gustave", "iven", "iven3", "john", "linda", "marcelo", "michel", "mike2",
+        "pablo", "pedro",
         "rob", "sandro", "steph", "steph3",
     ),
     "tasks": (
         "f2", "f4", "m2", "m4", "m6", "m8", "Alicia", "Annie", "Andrea", "Diogo", "Gene2", "Hugo", "Lee",
-        "Mario", "Mike", "Nguyen", "antonio", "belinda", "boris", "david", "edward", "grandpa", "ian", "iven2",
+        "Mario", "Mike", "Nguyen", "antonio", "belinda", "boris", "david", "edward", "grandpa", "ian",
+        "iven2",
         "iven4", "kaukovalta", "max", "miguel", "norbert", "paul", "quincy", "robert", "shelby", "steph2",
         "travis", "zac",
     ),

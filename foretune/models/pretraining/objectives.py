@@ -98,7 +98,7 @@ class Wav2Vec2(PretrainingObjective):
         self._negatives = self._model.config.num_negatives
 
     @property
-    def encoder(self) -> Any:  # type: ignore[override]
+    def encoder(self) -> Any:
         """Return the encoder without quantiser and projections."""
         return self._model.wav2vec2
 

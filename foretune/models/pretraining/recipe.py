@@ -19,7 +19,8 @@ class Recipe:
         objective: what it learns by.
         layers: transformer layers.
         steps: updates; for `hubert` those of the last clustering iteration.
-        first_steps: for `hubert`: updates of the first iteration (MFCC clusters).
+        first_steps: for `hubert`: updates of a first iteration (MFCC clusters) before the last, whose
+            clusters are then those of the first model's middle layer; 0 for a single iteration.
         batch: utterances an update.
         utterances: of the embedded pre-training corpus; about 2.2 seconds each.
         learning_rate: at the top of the schedule.
@@ -73,8 +74,8 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            "hubert", "hubert", layers=12, first_steps=800, steps=2800, learning_rate=1e-3,
-            description="masked prediction of k-means clusters: of MFCC, then of the first model's layer 6",
+            "hubert", "hubert", layers=12, steps=2800, learning_rate=1e-3,
+            description="masked prediction of k-means clusters of MFCC",
         ),
         Recipe(
             "wav2vec2", "wav2vec2", layers=8, steps=1600, learning_rate=1e-3,

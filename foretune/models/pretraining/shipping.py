@@ -13,6 +13,16 @@ from foretune.records import provenance
 
 from .stages import Trained
 
+_PREPROCESSING: dict[str, object] = {
+    "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+    "feature_size": 1,
+    "sampling_rate": 16_000,
+    "padding_value": 0.0,
+    "padding_side": "right",
+    "do_normalize": True,
+    "return_attention_mask": True,
+}
+
 
 def ship(trained: Trained, folder: Path) -> Path:
     """Write `config.json`, `model.safetensors`, `preprocessor_config.json`, `card.json`, `README.md`.
@@ -33,10 +43,7 @@ def ship(trained: Trained, folder: Path) -> Path:
         "mask_time_prob": 0.0,  # masks belong to pre-training
     }
     _write(folder / "config.json", configuration)
-    _write(folder / "preprocessor_config.json", {
-        "feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "sampling_rate": 16_000,
-        "padding_value": 0.0, "padding_side": "right", "do_normalize": True, "return_attention_mask": True,
-    })  # fmt: skip
+    _write(folder / "preprocessor_config.json", _PREPROCESSING)
     card = _card(trained, folder / "model.safetensors")
     _write(folder / "card.json", card)
     (folder / "README.md").write_text(_readme(card), encoding="utf-8")
@@ -64,28 +71,40 @@ def _card(trained: Trained, weights: Path) -> dict[str, object]:
         "final_watched": round(last[2], 4),
         "wall_seconds": round(sum(progress.wall_seconds for progress in trained.progress), 1),
         "cpu_seconds": round(sum(progress.cpu_seconds for progress in trained.progress), 1),
-        "curve": [[[step, round(loss, 4), round(watched, 4)] for step, loss, watched in progress.curve]
-                  for progress in trained.progress],
+        "curve": [
+            [[step, round(loss, 4), round(watched, 4)] for step, loss, watched in progress.curve]
+            for progress in trained.progress
+        ],
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "provenance": provenance().model_dump(),
-    }  # fmt: skip
+    }
 
 
 def _readme(card: dict[str, object]) -> str:
     rows = (
-        ("Encoder", "family"), ("Objective", "objective"), ("Pre-training data", "pretraining_data"),
-        ("Layers", "layers"), ("Parameters", "parameters"), ("Updates", "steps"), ("Utterances an update", "batch"),
-        ("Learning rate", "learning_rate"), ("Seed", "seed"), ("Loss at the end", "final_loss"),
-        ("Figure watched at the end", "final_watched"), ("Wall seconds", "wall_seconds"),
-        ("CPU seconds", "cpu_seconds"), ("Licence", "licence"), ("SHA-256 of the weights", "sha256"),
-    )  # fmt: skip
+        ("Encoder", "family"),
+        ("Objective", "objective"),
+        ("Pre-training data", "pretraining_data"),
+        ("Layers", "layers"),
+        ("Parameters", "parameters"),
+        ("Updates", "steps"),
+        ("Utterances an update", "batch"),
+        ("Learning rate", "learning_rate"),
+        ("Seed", "seed"),
+        ("Loss at the end", "final_loss"),
+        ("Figure watched at the end", "final_watched"),
+        ("Wall seconds", "wall_seconds"),
+        ("CPU seconds", "cpu_seconds"),
+        ("Licence", "licence"),
+        ("SHA-256 of the weights", "sha256"),
+    )
     lines = [f"# {card['name']}", "", "| | |", "|---|---|"]
     lines += [f"| {title} | {card[key]} |" for title, key in rows]
     lines += [
         "",
-        "A small encoder for trying methods on, pre-trained on synthetic speech alone. The figure watched is the",
-        "accuracy on masked frames (HuBERT), the contrastive accuracy (wav2vec 2.0), the share of frames that are",
-        f"not blank (CTC) or the accuracy on speakers. Made by `foretune pretrain {card['name']}`.",
+        "A small encoder for trying methods on, pre-trained on synthetic speech alone. The figure watched is",
+        "the accuracy on masked frames (HuBERT), the contrastive accuracy (wav2vec 2.0), the share of frames",
+        f"that are not blank (CTC) or the accuracy on speakers. Made by `foretune pretrain {card['name']}`.",
         "",
     ]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from .recipe import Recipe
 from .targets import cluster, hidden, mfcc
 from .training import Progress, train
 
-_FIRST_CLUSTERS, _SECOND_CLUSTERS, _SECOND_LAYER = 100, 200, 6
+_FIRST_CLUSTERS, _SECOND_CLUSTERS = 100, 200
 
 Report = Callable[[str, int, int, float, float], None]
 _Made = TypeVar("_Made", bound=PretrainingObjective)
@@ -78,13 +78,15 @@ def _hubert(
     seconds: float,
     fit: Callable[[PretrainingObjective, str, int], Progress],
 ) -> Trained:
-    """Two iterations: clusters of MFCC, then clusters of a layer of the model that learned these."""
+    """Learn clusters of MFCC; with a second iteration, those of a layer of the model that learned these."""
     configuration = recipe.configuration()
     grid = FrameGrid.of_convolutions(configuration["conv_kernel"], configuration["conv_stride"])
     targets = cluster(mfcc(utterances, grid), _FIRST_CLUSTERS, recipe.seed)
     first = _seeded(recipe, lambda: Hubert(recipe, targets, _FIRST_CLUSTERS))
-    one = fit(first, "iteration-1", recipe.first_steps)
-    better = cluster(hidden(first.encoder, _SECOND_LAYER, utterances), _SECOND_CLUSTERS, recipe.seed)
+    one = fit(first, "iteration-1", recipe.first_steps or recipe.steps)
+    if not recipe.first_steps:
+        return Trained(recipe, first, [one], seconds)
+    better = cluster(hidden(first.encoder, recipe.layers // 2, utterances), _SECOND_CLUSTERS, recipe.seed)
     second = _seeded(recipe, lambda: Hubert(recipe, better, _SECOND_CLUSTERS))
     two = fit(second, "iteration-2", recipe.steps)
     return Trained(recipe, second, [one, two], seconds)

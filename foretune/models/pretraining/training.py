@@ -79,7 +79,7 @@ def train(
             torch.manual_seed(seed * 1_000_003 + step)
             loss, watched = objective.loss(values, mask, indices, step)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(named.values(), 1.0)
         optimiser.step()
         losses.append((float(loss.detach()), watched))
