@@ -89,13 +89,14 @@ def load_manifest(
             test label that training does not have; no fair split exists.
     """
     table = read_table(path)
-    good, bad = _check_rows(table, task)
-    if bad and not (skip_bad and good):
-        raise InputError(_bad_rows_message(table, bad))
-    for row in bad:
-        report(f"{table.path}: left out {row}")
-    if bad:
-        report(f"{table.path}: left out {len(bad)} of {len(table.rows)} rows, {len(good)} remain")
+    label_column = _first_column(table, task.columns)
+    needed = [label_column]
+    if _has(table, "split"):
+        needed.append("split")
+    elif _has(table, task.split_by):
+        needed.append(task.split_by)  # what keeps test and training apart must be known of each row
+    transcript = label_column if task.kind == "sequence" else None
+    good = _usable_rows(table, needed, transcript, skip_bad=skip_bad, report=report)
     utterances = [row.utterance for row in good]
     _check_classes(table, task, utterances)
     sides = [row.side for row in good]
@@ -112,29 +113,67 @@ def load_manifest(
     return data
 
 
-def _check_rows(table: Table, task: Task) -> tuple[list[_GoodRow], list[BadRow]]:
-    """Sort rows into usable and bad ones, by their cells first, then by their audio."""
+def load_recordings(
+    path: Path, *, skip_bad: bool = False, report: Callable[[str], None] = _LOGGER.warning
+) -> list[Utterance]:
+    """Load recordings of which no label is asked, such as speech from a candidate's pre-training.
+
+    Args:
+        path: as for `load_manifest`; of its columns only `path` (or `file_name`) is needed.
+        skip_bad: as for `load_manifest`.
+        report: as for `load_manifest`.
+
+    Raises:
+        InputError: the manifest cannot be read or has no paths; or rows are bad and `skip_bad` is
+            false.
+    """
+    rows = _usable_rows(read_table(path), [], None, skip_bad=skip_bad, report=report)
+    return [row.utterance for row in rows]
+
+
+def _usable_rows(
+    table: Table,
+    needed: Sequence[str],
+    transcript: str | None,
+    *,
+    skip_bad: bool,
+    report: Callable[[str], None],
+) -> list[_GoodRow]:
+    """Return the rows that can be used; raise at bad ones, or report them."""
+    good, bad = _check_rows(table, needed, transcript)
+    if bad and not (skip_bad and good):
+        raise InputError(_bad_rows_message(table, bad))
+    for row in bad:
+        report(f"{table.path}: left out {row}")
+    if bad:
+        report(f"{table.path}: left out {len(bad)} of {len(table.rows)} rows, {len(good)} remain")
+    return good
+
+
+def _check_rows(
+    table: Table, needed: Sequence[str], transcript: str | None
+) -> tuple[list[_GoodRow], list[BadRow]]:
+    """Sort rows into usable and bad ones, by their cells first, then by their audio.
+
+    Args:
+        table: the manifest.
+        needed: the columns, beside the path, that must not be empty.
+        transcript: the column, if any, that must have letters.
+    """
     path_column = _first_column(table, ("path", "file_name"))
-    label_column = _first_column(table, task.columns)
-    has_split = _has(table, "split")
-    needed = [path_column, label_column]
-    if has_split:
-        needed.append("split")
-    elif _has(table, task.split_by):
-        needed.append(task.split_by)  # what keeps test and training apart must be known of each row
     good: dict[str, _GoodRow] = {}
     bad = []
     for number, row in enumerate(table.rows, start=1):
         try:
-            for column in needed:
+            for column in (path_column, *needed):
                 if column not in row:
                     raise InputError(f"{column} is empty; fill it in")
-            if task.kind == "sequence" and not normalise_transcript(row[label_column]):
-                raise InputError(f"{label_column} has no letters; give a transcript")
+            if transcript and not normalise_transcript(row[transcript]):
+                raise InputError(f"{transcript} has no letters; give a transcript")
             file, name = _locate(table.folder, row[path_column])
             if name in good:
                 raise InputError(f"the same file as row {good[name].row}; keep one of them")
-            side = _side(row["split"]) if has_split else ""
+            side = _side(row["split"]) if "split" in needed else ""
         except InputError as error:
             bad.append(BadRow(number, row.get(path_column, ""), str(error)))
             continue

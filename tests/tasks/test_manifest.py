@@ -15,7 +15,7 @@ from foretune.tasks import TASKS, TaskData, Utterance
 from foretune.tasks.asr import ASR
 from foretune.tasks.emotion_recognition import EMOTION_RECOGNITION
 from foretune.tasks.errors import InputError
-from foretune.tasks.manifest import group_key, load_manifest
+from foretune.tasks.manifest import group_key, load_manifest, load_recordings
 from foretune.tasks.speaker_identification import SPEAKER_IDENTIFICATION
 from foretune.tasks.task import Task
 
@@ -383,6 +383,26 @@ def test_speakers_without_a_common_class_cannot_be_split(tmp_path: Path, rows: l
         InputError, match=r"manifest\.csv: every split would test a class that training lacks"
     ):
         load_manifest(write_manifest(tmp_path, rows), EMOTION_RECOGNITION)
+
+
+# recordings without labels
+
+
+def test_recordings_need_no_label_and_no_split(tmp_path: Path, rows: list[Row]) -> None:
+    told: list[str] = []
+    path = write_manifest(tmp_path, [{"path": row["path"], "split": ""} for row in rows[:3]])
+    assert [u.id for u in load_recordings(path, report=told.append)] == [row["path"] for row in rows[:3]]
+    assert not told
+
+
+def test_bad_recordings_are_bad_rows_too(tmp_path: Path, rows: list[Row]) -> None:
+    break_row(tmp_path, rows[1], "NaN")
+    path = write_manifest(tmp_path, rows)
+    with pytest.raises(InputError, match=r"1 of 24 rows is bad: row 2 \(.*\): holds NaN"):
+        load_recordings(path)
+    told: list[str] = []
+    assert len(load_recordings(path, skip_bad=True, report=told.append)) == 23
+    assert len(told) == 2
 
 
 # real speech
