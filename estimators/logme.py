@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from .inputs import Inputs, given
 from .moments import Moments
 from .registry import Estimator
+from .sufficient_statistics import RANK_TOLERANCE
 from .validation import check_classes
 
 Array = NDArray[np.float64]
-
-RANK_TOLERANCE = 1e-13
-"""Eigenvalues below this, times D and the largest, are rounding errors of FᵀF and count as 0."""
 
 RESIDUAL_TOLERANCE = 1e-12
 """Share of ‖t‖² below which a residual is rounding error: no fit is taken to be better than this,

