@@ -11,10 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from .alpha_req import ALPHA_REQ
 from .baselines import DEPTH, DIMENSION, FEATURE_NORM, PARAMETERS, RANDOM
+from .cca import CCA, PWCCA
+from .cka import CKA
+from .gbc import GBC, GBC_FULL
+from .h_score import H_SCORE, REGULARISED_H_SCORE
 from .inputs import Inputs, Metadata
+from .lfc import LFC
 from .logme import LOGME
 from .moments import Moments
+from .rankme import RANKME
 from .registry import (
     ESTIMATORS,
     Estimator,
@@ -26,6 +33,7 @@ from .registry import (
 )
 from .samples import Reservoir, Samples
 from .sliced_wasserstein import SLICED_WASSERSTEIN
+from .transrate import TRANSRATE
 from .tsne_distance import TSNE_DISTANCE
 
 __all__ = [
@@ -46,6 +54,17 @@ __all__ = [
 
 for _estimator in (
     LOGME,
+    H_SCORE,
+    REGULARISED_H_SCORE,
+    TRANSRATE,
+    GBC,
+    GBC_FULL,
+    CKA,
+    CCA,
+    PWCCA,
+    LFC,
+    RANKME,
+    ALPHA_REQ,
     SLICED_WASSERSTEIN,
     TSNE_DISTANCE,
     RANDOM,

@@ -13,7 +13,7 @@ from .registry import Estimator
 from .samples import Samples
 
 
-def tsne_distance(source: Samples, target: Samples, *, limit: int = 300, seed: int = 0) -> float:
+def tsne_distance(source: Samples, target: Samples, *, limit: int = 200, seed: int = 0) -> float:
     """Return minus the distance between the medians of source and target in two dimensions.
 
     Source and target are embedded together; the paper's released code embeds each alone, and places
@@ -49,6 +49,7 @@ def tsne_distance(source: Samples, target: Samples, *, limit: int = 300, seed: i
     tsne = TSNE(
         perplexity=min(30.0, (len(joint) - 1) / 3),
         init="pca" if joint.shape[1] > 1 else "random",
+        max_iter=500,
         random_state=seed,
         n_jobs=1,
     )
@@ -69,5 +70,5 @@ TSNE_DISTANCE = Estimator(
     needs=frozenset({"samples", "source"}),
     compute=_compute,
     reference="Chen et al., 2023, arXiv:2306.01015",
-    complexity="time n·log n per iteration for n samples (at most 600), memory n·D",
+    complexity="time n·log n per iteration for n samples (at most 400), memory n·D",
 )
