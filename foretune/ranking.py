@@ -16,8 +16,7 @@ from foretune.records import ScoreRecord, provenance
 from foretune.scoring import Layers, score_candidate
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
-from foretune.tasks.manifest import load_manifest
-from foretune.tasks.tables import read_table
+from foretune.tasks.manifest import load_manifest, load_recordings
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData, Utterance
 
@@ -143,32 +142,8 @@ def load_data(
     if source is None:
         return loaded
     if isinstance(source, str | os.PathLike):
-        source = read_source(Path(source))
+        source = load_recordings(Path(source), **settings)
     return dataclasses.replace(loaded, source=tuple(source))
-
-
-def read_source(path: Path) -> list[Utterance]:
-    """Read a manifest or audio folder of pre-training speech, which needs no labels and no split.
-
-    Raises:
-        InputError: it cannot be read, has no rows, or a row has no path or one that leaves the folder.
-    """
-    table = read_table(path)
-    root = table.folder.resolve()
-    utterances = []
-    for number, row in enumerate(table.rows, start=1):
-        name = row.get("path") or row.get("file_name")
-        if name is None:
-            raise InputError(f"{table.path}: row {number}: path is empty; fill it in")
-        file = (root / name).resolve()
-        if not file.is_relative_to(root):
-            raise InputError(
-                f"{table.path}: row {number} ({name}): the path leads out of {root}; move the file"
-            )
-        utterances.append(Utterance(name, file, text=row.get("text"), speaker=row.get("speaker")))
-    if not utterances:
-        raise InputError(f"{table.path}: no rows; name files of pre-training speech in a column path")
-    return utterances
 
 
 def _check_models(models: Sequence[str | Candidate]) -> None:

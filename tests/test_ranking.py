@@ -13,7 +13,7 @@ import soundfile
 
 import foretune
 from foretune.estimators import UnknownEstimatorError
-from foretune.ranking import load_data, rank, read_source
+from foretune.ranking import load_data, rank
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import TaskData, Utterance
@@ -199,19 +199,7 @@ def test_a_score_that_cannot_be_made(frame_statistics, data):
         )
 
 
-def test_source_paths_stay_in_their_folder(tmp_path):
-    (tmp_path / "source.csv").write_text("path\n../elsewhere.wav\n")
-    with pytest.raises(InputError, match=r"row 1 \(\.\./elsewhere\.wav\): the path leads out of"):
-        read_source(tmp_path / "source.csv")
-
-
-def test_source_rows_have_a_path(tmp_path):
-    (tmp_path / "source.csv").write_text("path,text\n,hello\n")
-    with pytest.raises(InputError, match="row 1: path is empty"):
-        read_source(tmp_path / "source.csv")
-
-
-def test_source_has_rows(tmp_path):
-    (tmp_path / "source.csv").write_text("path\n")
-    with pytest.raises(InputError, match=r"source\.csv"):
-        read_source(tmp_path / "source.csv")
+def test_source_speech_that_cannot_be_read(data, tmp_path):
+    (tmp_path / "source.csv").write_text("path\nabsent.wav\n")
+    with pytest.raises(InputError, match=r"source\.csv: 1 of 1 rows is bad: row 1 \(absent\.wav\)"):
+        rank("emotion_recognition", data, ["fbank"], source=tmp_path / "source.csv")
