@@ -90,7 +90,7 @@ RECIPES: dict[str, Recipe] = {
             description="character CTC on transcripts",
         ),
         Recipe(
-            "speaker", "speaker", layers=6, steps=700, learning_rate=1e-3,
+            "speaker", "speaker", layers=6, steps=1800, learning_rate=1e-3,
             description="classification of the 80 pre-training speakers from mean-pooled frames",
         ),
     )

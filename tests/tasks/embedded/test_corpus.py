@@ -14,7 +14,7 @@ from foretune.tasks.embedded.voices import speakers
 from foretune.tasks.utterance import TaskData
 
 ROLES = ("asr", "speaker_identification", "emotion_recognition")
-PINNED = ('3fb5b74dcf28', ['pause the quiet lesson', 'switch off the attic printer', 'seven zero nine four'])
+PINNED = ("3fb5b74dcf28", ["pause the quiet lesson", "switch off the attic printer", "seven zero nine four"])
 QUIET = Channel(reverberation=0.2, wetness=0.0, tilt=0.0, noise=80.0, colour=0.0, gain=0.0)
 
 
@@ -26,7 +26,11 @@ def data(request: pytest.FixtureRequest) -> TaskData:
 @pytest.fixture(scope="module")
 def lines() -> list[Line]:
     one, other = speakers("asr", 2)
-    return [Line(one, "go left", None, (9, 0)), Line(other, "go right", "fear", (9, 1)), Line(one, "stop", None, (9, 2))]
+    return [
+        Line(one, "go left", None, (9, 0)),
+        Line(other, "go right", "fear", (9, 1)),
+        Line(one, "stop", None, (9, 2)),
+    ]
 
 
 def test_the_same_lines_give_the_same_samples(lines: list[Line]) -> None:
@@ -99,7 +103,12 @@ def test_emotions_follow_their_rules_on_average() -> None:
     def mean(emotion: str, part: str) -> float:
         return float(np.mean([getattr(one, part) for one in drawn[emotion]]))
 
-    assert mean("fear", "pitch") > mean("happiness", "pitch") > mean("neutral", "pitch") > mean("boredom", "pitch")
+    assert (
+        mean("fear", "pitch")
+        > mean("happiness", "pitch")
+        > mean("neutral", "pitch")
+        > mean("boredom", "pitch")
+    )
     assert mean("happiness", "pitch_range") > mean("neutral", "pitch_range") > mean("boredom", "pitch_range")
     assert mean("fear", "rate") > mean("neutral", "rate") > mean("sadness", "rate")
     assert mean("anger", "loudness") > mean("neutral", "loudness") > mean("sadness", "loudness")
