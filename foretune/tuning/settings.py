@@ -20,8 +20,8 @@ class Settings:
         head_steps: updates of the head alone, before.
         batch_size: utterances per update of encoder and head.
         head_batch_size: utterances per update of the head alone.
-        learning_rate: of the encoder, at its peak.
-        head_learning_rate: of the head, at its peak, in both stages.
+        learning_rate: of encoder and head together, at its peak.
+        head_learning_rate: of the head alone, before, at its peak; high, since the head starts from nothing.
         warmup: part of a stage's steps over which its learning rates rise linearly, in [0, 1); after it
             they fall linearly to 0.
         weight_decay: of AdamW, on encoder and head.
@@ -31,10 +31,10 @@ class Settings:
 
     steps: int
     head_steps: int
-    batch_size: int = 16
+    batch_size: int = 8
     head_batch_size: int = 32
-    learning_rate: float = 5e-4
-    head_learning_rate: float = 5e-3
+    learning_rate: float = 1e-3
+    head_learning_rate: float = 2e-2
     warmup: float = 0.1
     weight_decay: float = 1e-2
     clipping: float = 1.0
@@ -42,7 +42,7 @@ class Settings:
 
 
 DEFAULTS: dict[Kind, Settings] = {
-    "utterance": Settings(steps=60, head_steps=200),
-    "sequence": Settings(steps=90, head_steps=300),
+    "utterance": Settings(steps=100, head_steps=200),
+    "sequence": Settings(steps=120, head_steps=200),
 }
 """Settings by kind of task."""

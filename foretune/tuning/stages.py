@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -21,10 +20,6 @@ from .settings import Settings
 _INFERENCE_BATCH = 32
 
 Progress = Callable[[int, int], None]
-
-
-_Group = dict[str, Any]
-"""A group of AdamW's parameters: `params` and `lr`."""
 
 
 class CutEncoder(nn.Module):
@@ -89,29 +84,44 @@ class Trainer:
             FloatingPointError: the loss is no longer finite.
         """
         settings = self.settings
-        head: _Group = {"params": list(self.model.head.parameters()), "lr": settings.head_learning_rate}
-        encoder: _Group = {"params": reached(self.model, features[0]), "lr": settings.learning_rate}
+        head = list(self.model.head.parameters())
+        encoder = reached(self.model, features[0])
         hidden = infer(self.model, self.model.hidden, features)
         self.model.head.standardise(hidden)
-        self._stage(self.model.head, [head], hidden, settings.head_steps, settings.head_batch_size)
-        groups = [group for group in (head, encoder) if group["params"]]
-        self._stage(self.model, groups, features, settings.steps, settings.batch_size)
-        return sum(parameter.numel() for group in groups for parameter in group["params"])
+        self._stage(
+            self.model.head,
+            head,
+            hidden,
+            steps=settings.head_steps,
+            batch_size=settings.head_batch_size,
+            learning_rate=settings.head_learning_rate,
+        )
+        together = [*encoder, *head]
+        self._stage(
+            self.model,
+            together,
+            features,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+        )
+        return sum(parameter.numel() for parameter in together)
 
     def _stage(
         self,
         module: nn.Module,
-        groups: list[_Group],
+        parameters: list[nn.Parameter],
         inputs: Sequence[Tensor],
+        *,
         steps: int,
-        size: int,
+        batch_size: int,
+        learning_rate: float,
     ) -> None:
-        """Make `steps` updates of the parameters in `groups`, with `module` between inputs and logits."""
-        optimizer = AdamW(groups, weight_decay=self.settings.weight_decay, fused=True)
+        """Make `steps` updates of `parameters`, with `module` between inputs and logits."""
+        optimizer = AdamW(parameters, lr=learning_rate, weight_decay=self.settings.weight_decay, fused=True)
         schedule = LambdaLR(optimizer, lambda step: _warm_up_and_fall(step, steps, self.settings.warmup))
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         prepared, stepper = self.accelerator.prepare(module, optimizer)
-        batches = shuffled_batches([len(row) for row in inputs], size, self.generator)
+        batches = shuffled_batches([len(row) for row in inputs], batch_size, self.generator)
         for _, indices in zip(range(steps), batches, strict=False):
             padded, lengths = pad([inputs[index] for index in indices], self.accelerator.device)
             loss = self.model.head.loss(
