@@ -12,15 +12,25 @@ from typing import Any
 import numpy as np
 
 from .alpha_req import ALPHA_REQ
-from .baselines import DEPTH, DIMENSION, FEATURE_NORM, PARAMETERS, RANDOM
+from .baselines import DEPTH, DIMENSION, FEATURE_NORM, OTHER_TASKS, PARAMETERS, RANDOM
 from .cca import CCA, PWCCA
 from .cka import CKA
 from .gbc import GBC, GBC_FULL
 from .h_score import H_SCORE, REGULARISED_H_SCORE
+from .held_out_evidence import HELD_OUT_EVIDENCE
 from .inputs import Inputs, Metadata
+from .jackknife import Jackknife, jackknife
+from .knn import KNN
+from .lda import LDA
+from .leep import LEEP
 from .lfc import LFC
 from .logme import LOGME
 from .moments import Moments
+from .nce import NCE
+from .nleep import NLEEP
+from .otce import OTCE
+from .pactran import PACTRAN
+from .parc import PARC
 from .rankme import RANKME
 from .registry import (
     ESTIMATORS,
@@ -31,7 +41,9 @@ from .registry import (
     load_plugins,
     register,
 )
+from .ridge import RIDGE
 from .samples import Reservoir, Samples
+from .sfda import SFDA
 from .sliced_wasserstein import SLICED_WASSERSTEIN
 from .transrate import TRANSRATE
 from .tsne_distance import TSNE_DISTANCE
@@ -40,6 +52,7 @@ __all__ = [
     "ESTIMATORS",
     "Estimator",
     "Inputs",
+    "Jackknife",
     "Metadata",
     "MissingInputError",
     "Moments",
@@ -47,6 +60,7 @@ __all__ = [
     "Samples",
     "UnknownEstimatorError",
     "get_estimator",
+    "jackknife",
     "load_plugins",
     "register",
     "score",
@@ -54,6 +68,8 @@ __all__ = [
 
 for _estimator in (
     LOGME,
+    HELD_OUT_EVIDENCE,
+    RIDGE,
     H_SCORE,
     REGULARISED_H_SCORE,
     TRANSRATE,
@@ -65,13 +81,23 @@ for _estimator in (
     LFC,
     RANKME,
     ALPHA_REQ,
+    LDA,
+    KNN,
+    NLEEP,
+    SFDA,
+    PARC,
+    PACTRAN,
+    LEEP,
+    NCE,
     SLICED_WASSERSTEIN,
+    OTCE,
     TSNE_DISTANCE,
     RANDOM,
     PARAMETERS,
     DEPTH,
     DIMENSION,
     FEATURE_NORM,
+    OTHER_TASKS,
 ):
     register(_estimator)
 

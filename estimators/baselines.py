@@ -73,3 +73,10 @@ FEATURE_NORM = Estimator(
     _feature_norm,
     complexity="time N·D, memory D",
 )
+OTHER_TASKS = Estimator(
+    "other_tasks",
+    "share of candidates beaten in the ground truth of other tasks",
+    frozenset({"metadata", "other_tasks"}),
+    lambda inputs: given(given(inputs.metadata).other_tasks),
+    complexity="constant",
+)

@@ -74,10 +74,11 @@ def ledoit_wolf_shrinkage(moments: Moments) -> float:
         In [0, 1]; 0 for a covariance that is a sphere already, constant features among them.
     """
     eigenvalues = moments.centred_spectrum.values / moments.n
-    return _shrinkage(eigenvalues, moments.fourth_moment, moments.n)
+    return shrinkage(eigenvalues, moments.fourth_moment, moments.n)
 
 
-def _shrinkage(eigenvalues: NDArray[np.float64], fourth: float, n: int) -> float:
+def shrinkage(eigenvalues: NDArray[np.float64], fourth: float, n: int) -> float:
+    """Return the share α from the covariance's eigenvalues, shape (D,), and Σ_i ‖x_i − μ‖⁴ of n samples."""
     unit = float(eigenvalues.max())
     if unit == 0:
         return 0.0

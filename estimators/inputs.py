@@ -24,6 +24,8 @@ class Metadata:
         depth: layers passed to get there: the layer index, and for a whole encoder its number of layers.
         parameters: of the encoder cut after that layer.
         dimension: features per sample.
+        other_tasks: how well it does on other tasks, by their ground truth: the share of candidates that it
+            beats, from 0 to 1, mean over those tasks. None where there is no other task.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Metadata:
     depth: int = 0
     parameters: int = 0
     dimension: int = 0
+    other_tasks: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -90,21 +90,12 @@ def maximum_evidence(eigenvalues: Array, projections: Array, squares: Array, n: 
     Returns:
         Maximum and where it lies; scaling F changes nothing but the alphas.
     """
-    order = np.argsort(eigenvalues)[::-1]
-    floor = RANK_TOLERANCE * len(eigenvalues) * eigenvalues[order[0]]
-    kept = order[eigenvalues[order] > floor][:n]
     nothing = -0.5 * (np.log(2 * np.pi * squares / n) + 1)  # r → ∞
-    none = np.full_like(squares, np.inf)
-    if not len(kept):
-        return Evidence(nothing, none, n / squares)
-    unit = eigenvalues[kept[0]]  # work with σ/σ₁: no scale of F can overflow
-    sigma = eigenvalues[kept] / unit
-    w = projections[:, kept] ** 2 / unit / sigma
-    w *= np.minimum(1.0, squares / np.maximum(w.sum(axis=1), np.finfo(float).tiny))[:, None]
-    if len(kept) == n:
-        residual = np.zeros_like(squares)
-    else:
-        residual = np.maximum(squares - w.sum(axis=1), RESIDUAL_TOLERANCE * squares)
+    sigma, w, residual = decompose(eigenvalues, projections, squares, n)
+    if not len(sigma):
+        return Evidence(nothing, np.full_like(squares, np.inf), n / squares)
+    unit = sigma[0]  # work with σ/σ₁: no scale of F can overflow
+    sigma = sigma / unit
     log_r = _maximise(_Profile(sigma, w, residual, n))
     values = _Profile(sigma, w, residual, n).at(log_r)
     r = np.exp(log_r) * unit
@@ -117,7 +108,7 @@ def maximum_evidence(eigenvalues: Array, projections: Array, squares: Array, n: 
         np.where(worthless, np.inf, alphas),
         np.where(worthless, n / squares, betas),
     )
-    if len(kept) == n:  # r → 0: N s² / r → Σ w/σ, and ln r leaves the sum
+    if len(sigma) == n:  # r → 0: N s² / r → Σ w/σ, and ln r leaves the sum
         slope = (w / sigma).sum(axis=1)
         exact = -0.5 * (np.log(2 * np.pi * slope / n) + 1) - np.log(sigma).sum() / (2 * n)
         better = exact > values
@@ -125,6 +116,32 @@ def maximum_evidence(eigenvalues: Array, projections: Array, squares: Array, n: 
         alphas = np.where(better, n / slope * unit, alphas)
         betas = np.where(better, np.inf, betas)
     return Evidence(values, alphas, betas)
+
+
+def decompose(eigenvalues: Array, projections: Array, squares: Array, n: int) -> tuple[Array, Array, Array]:
+    """Split targets along the directions that the features resolve.
+
+    Args:
+        eigenvalues: σ of FᵀF, shape (D,), in any order.
+        projections: vᵢᵀFᵀt for each target, shape (C, D).
+        squares: ‖t‖² of each target, shape (C,).
+        n: number of samples.
+
+    Returns:
+        σ, shape (k,), descending; wᵢ = (vᵢᵀFᵀt)²/σᵢ, the squared length of each target along each
+        direction of sample space, shape (C, k); and what is left of ‖t‖², shape (C,), which is 0 where
+        the features span all n samples and else at least `RESIDUAL_TOLERANCE`·‖t‖².
+    """
+    order = np.argsort(eigenvalues)[::-1]
+    floor = RANK_TOLERANCE * len(eigenvalues) * eigenvalues[order[0]]
+    kept = order[eigenvalues[order] > floor][:n]
+    sigma = eigenvalues[kept]
+    w = (projections[:, kept] / np.sqrt(sigma)) ** 2
+    # rounding must not explain more of a target than there is
+    w *= (squares / np.maximum(w.sum(axis=1), squares))[:, None]
+    if len(kept) == n:
+        return sigma, w, np.zeros_like(squares)
+    return sigma, w, np.maximum(squares - w.sum(axis=1), RESIDUAL_TOLERANCE * squares)
 
 
 def _shrunk(sigma: Array, log_r: Array) -> Array:

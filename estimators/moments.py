@@ -33,9 +33,9 @@ class Moments(SufficientStatistics):
     features that lie far from zero would lose the variance to rounding; raw and centred moments are
     both derived from them. Gram matrices are stored as packed triangles.
 
-    Tensors on an accelerator are accepted; their rows are copied to the CPU, block by block, because
-    the statistics stay there: float64 matrix products are slow on most accelerators, and the copy is
-    smaller than the statistics for batches of fewer than 2·D rows.
+    Tensors on an accelerator are accepted; a batch is copied to the CPU, because the statistics stay
+    there: float64 matrix products are slow on most accelerators, and the copy is smaller than the
+    statistics themselves for batches of fewer than D rows.
 
     Args:
         dimension: features per sample, D.

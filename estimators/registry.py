@@ -20,6 +20,7 @@ NEEDS = {
     "source_labels": "source_labels= of the source samples",
     "posteriors": "posteriors= of the candidate's own classifier",
     "metadata": "metadata= of the candidate",
+    "other_tasks": "metadata= with other_tasks, the share of candidates beaten on other tasks",
     "class_gram": "moments made with class_gram=True",
     "groups": "groups= of the samples, such as speakers (moments made with grouped=True)",
 }
@@ -84,6 +85,7 @@ def _has(inputs: Inputs, need: str, needs: frozenset[str]) -> bool:
             else (moments is not None and bool(moments.classes))
         ),
         "source_labels": lambda: inputs.source is not None and inputs.source.labels is not None,
+        "other_tasks": lambda: inputs.metadata is not None and inputs.metadata.other_tasks is not None,
         "class_gram": lambda: moments is not None and moments.has_class_gram,
         "groups": lambda: (
             (samples is not None and samples.groups is not None)

@@ -151,8 +151,8 @@ class Reservoir:
                 an array or list; None counts all such rows as one group.
 
         Raises:
-            ValueError: a shape is wrong, D changed, a feature is NaN or infinite, or labels came with
-                some batches only.
+            ValueError: a shape is wrong, D changed, a feature of a row that may be kept is NaN or
+                infinite, or labels came with some batches only.
         """
         tensor = hasattr(features, "detach")
         if not tensor:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from .moments import Moments
+    from .samples import Samples
 
 
 def as_features(features: Any, *, dimension: int | None = None, argument: str = "features") -> NDArray[Any]:
@@ -59,8 +60,12 @@ def check_finite(matrix: NDArray[Any], argument: str = "features") -> None:
         raise ValueError(f"{argument}[{where}] is {matrix[tuple(bad[0])]}; {argument} must be finite")
 
 
-def check_classes(moments: Moments) -> None:
+def check_classes(moments: Moments, subject: str = "labels") -> None:
     """Check that there are labels to tell apart.
+
+    Args:
+        moments: of what is scored.
+        subject: how messages name the labels.
 
     Raises:
         ValueError: there is no sample, no label, or one class only.
@@ -71,4 +76,45 @@ def check_classes(moments: Moments) -> None:
     if not classes:
         raise ValueError("labels is missing; this estimator needs the class of every sample")
     if len(classes) == 1:
-        raise ValueError(f"labels has one class only, {classes[0]!r}; there must be at least two")
+        verb = "has" if subject == "labels" else "have"
+        raise ValueError(f"{subject} {verb} one class only, {classes[0]!r}; there must be at least two")
+
+
+def check_groups(moments: Moments) -> None:
+    """Check that there are groups to leave out.
+
+    Raises:
+        ValueError: no groups were kept, or there are fewer than two.
+    """
+    if not moments.grouped:
+        raise ValueError("groups is missing; make the moments with grouped=True and update them with groups")
+    if len(moments.groups) < 2:
+        raise ValueError(f"groups has {len(moments.groups)} group(s); there must be two to leave one out")
+
+
+def class_codes(samples: Samples) -> tuple[int, NDArray[np.intp]]:
+    """Return the number of classes and each sample's class, from 0, shape (N,).
+
+    Raises:
+        ValueError: there are no labels, no samples, or one class only.
+    """
+    names, codes = samples.encoded_labels()
+    if not names:
+        raise ValueError("features has no rows; there must be at least two samples")
+    if len(names) == 1:
+        raise ValueError(f"labels has one class only, {names[0]!r}; there must be at least two")
+    return len(names), codes
+
+
+def centred(features: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+    """Return features less their mean, in float64, and their total variance.
+
+    Raises:
+        ValueError: all samples are equal, so that there is no scale to work on.
+    """
+    X = features.astype(np.float64)
+    X -= X.mean(axis=0)
+    variance = float(np.sum(X**2)) / len(X)
+    if not variance > 1e-24 * float(np.max(np.abs(features), initial=0.0)) ** 2:
+        raise ValueError("features are the same for every sample, so there is no scale to work on")
+    return X, variance

@@ -6,10 +6,12 @@ import pytest
 from foretune.estimators import Inputs, Metadata, Moments, get_estimator
 from foretune.estimators.baselines import feature_norm, random_score
 
-HUBERT = Metadata("hubert", layer=3, depth=3, parameters=1000, dimension=96)
+HUBERT = Metadata("hubert", layer=3, depth=3, parameters=1000, dimension=96, other_tasks=0.75)
 
 
-@pytest.mark.parametrize(("name", "value"), [("parameters", 1000.0), ("depth", 3.0), ("dimension", 96.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("parameters", 1000.0), ("depth", 3.0), ("dimension", 96.0), ("other_tasks", 0.75)]
+)
 def test_metadata_is_the_score(name, value):
     assert get_estimator(name).score(Inputs(metadata=HUBERT)) == value
 

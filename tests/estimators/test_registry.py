@@ -65,6 +65,7 @@ def test_name_like_no_other_lists_all():
         ({"source_labels"}, Inputs(source=Samples.of([[1.0]])), "source_labels="),
         ({"posteriors"}, Inputs(samples=Samples.of([[1.0]])), "posteriors="),
         ({"metadata"}, Inputs(), "metadata="),
+        ({"metadata", "other_tasks"}, Inputs(metadata=Metadata("m")), "with other_tasks"),
     ],
 )
 def test_what_is_missing_is_named(needs, inputs, match):

@@ -1,0 +1,53 @@
+"""Standard errors of scores by leaving out one group at a time. Busing et al., 1999.
+
+Groups, such as speakers, are left out whole, since samples of one speaker are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .moments import Moments
+from .validation import check_groups
+
+
+class Jackknife(NamedTuple):
+    """A score, its standard error, and its value without each group, shape (J,)."""
+
+    score: float
+    standard_error: float
+    replicates: NDArray[np.float64]
+
+
+def jackknife(moments: Moments, estimator: Callable[[Moments], float]) -> Jackknife:
+    """Return a moments-based score with its delete-a-group jackknife standard error.
+
+    For J groups of m_g samples, h_g = N/m_g, and scores θ of all samples and θ_g without a group, the
+    pseudo-values are h_g θ − (h_g − 1) θ_g, and their weighted variance about the jackknife estimate
+    θ_J = J θ − Σ (1 − 1/h_g) θ_g is Σ (pseudo_g − θ_J)²/(h_g − 1) / J. For groups of equal size it is the
+    usual (J − 1)/J Σ (θ_g − mean θ_g)². No feature is seen again: moments subtract.
+
+    Args:
+        moments: kept by group, with `grouped=True`; how many groups is set by `max_groups`.
+        estimator: a function of moments alone, such as `log_maximum_evidence`.
+
+    Returns:
+        Score of all samples, and its standard error in the score's own unit.
+
+    Raises:
+        ValueError: no groups were kept, there are fewer than two, or the estimator refuses the moments
+            that are left without one.
+    """
+    check_groups(moments)
+    score = estimator(moments)
+    replicates = np.array([estimator(moments.without(key)) for key in moments.groups])
+    ratios = np.array([moments.n / moments.group(key).n for key in moments.groups])
+    size = len(ratios)
+    centre = size * score - np.sum((1 - 1 / ratios) * replicates)
+    pseudo = ratios * score - (ratios - 1) * replicates
+    variance = np.sum((pseudo - centre) ** 2 / (ratios - 1)) / size
+    return Jackknife(score, float(np.sqrt(variance)), replicates)
