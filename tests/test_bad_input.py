@@ -240,7 +240,7 @@ def test_an_unknown_task(tmp_path: Path, rows: Rows, refuse: Refuse) -> None:
 
 def test_an_unknown_estimator(tmp_path: Path, rows: Rows, refuse: Refuse) -> None:
     line = refuse(*rank(write_manifest(tmp_path, rows), estimator="logmee"))
-    assert "no estimator is named 'logmee'; did you mean logme?" in line
+    assert "no estimator is named 'logmee'; did you mean logme" in line
 
 
 @pytest.mark.parametrize(
@@ -249,6 +249,15 @@ def test_an_unknown_estimator(tmp_path: Path, rows: Rows, refuse: Refuse) -> Non
 )
 def test_unknown_layers(tmp_path: Path, rows: Rows, refuse: Refuse, layers: str, said: str) -> None:
     assert said in refuse(*rank(write_manifest(tmp_path, rows), layers=layers))
+
+
+def test_bad_speech_from_pre_training(tmp_path: Path, rows: Rows, refuse: Refuse) -> None:
+    source = tmp_path / "source.csv"
+    source.write_text(f"path\n{rows[0]['path']}\n")
+    break_file(tmp_path / rows[0]["path"], "NaN")
+    manifest = write_manifest(tmp_path, rows[1:])
+    line = refuse(*rank(manifest, estimator="sliced_wasserstein", source=source))
+    assert f"{source}: 1 of 1 rows is bad: row 1 (A-joy-1.wav): holds NaN" in line
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path, rows: Rows, refuse: Refuse) -> None:
