@@ -15,21 +15,27 @@ from foretune.tasks.errors import InputError
 GATES = Path(__file__).with_name("gates.toml")
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Say in one line what is wrong with the options or the ground truth, before anything is collected."""
+    study = study_of(session.config)
+    try:
+        study.task_names()
+        study.estimator_names()
+    except (InputError, UnknownEstimatorError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test of every cell that there is ground truth for."""
     if "estimator" not in metafunc.fixturenames:
         return
     study = study_of(metafunc.config)
-    try:
-        if "model" in metafunc.fixturenames:
-            cells = [(task, model) for task in study.task_names() for model in study.layered_models(task)]
-            names = ["task_name", "model", "estimator"]
-        else:
-            cells = [(task,) for task in study.task_names()]
-            names = ["task_name", "estimator"]
-        values = [(*cell, estimator) for cell in cells for estimator in study.estimators]
-    except (InputError, UnknownEstimatorError) as error:
-        raise pytest.UsageError(str(error)) from None
+    cells: list[tuple[str, ...]] = [(task,) for task in study.task_names()]
+    names = ["task_name", "estimator"]
+    if "model" in metafunc.fixturenames:
+        cells = [(task, model) for (task,) in cells for model in study.layered_models(task)]
+        names = ["task_name", "model", "estimator"]
+    values = [(*cell, estimator) for cell in cells for estimator in study.estimator_names()]
     metafunc.parametrize(names, values, ids=["-".join(value) for value in values])
 
 
@@ -58,5 +64,5 @@ def gates(foretune_study: Study) -> Gates:
     """The thresholds; none of those of models where only some of these compete."""
     cells = Gates.read(GATES).cells
     if foretune_study.options.models is not None:
-        cells = {names: gate for names, gate in cells.items() if names[1] == "layers"}
+        cells = {cell: gate for cell, gate in cells.items() if cell[1] == "layers"}
     return Gates(cells)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretune import tasks as registry
 from foretune.ground_truth import LEAST_CANDIDATES, GroundTruth, Outcome, shipped
 from foretune.records import Record, ScoreRecord, TuningRecord, append, read_tuning
-from foretune.tasks import TASKS, Task, get_task
+from foretune.tasks import Task, get_task
 from foretune.tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,9 +87,8 @@ class Study:
         files = self.options.ground_truth_files()
         return [run for run in read_tuning(files) if run.suite == self.options.suite]
 
-    @functools.cached_property
-    def estimators(self) -> list[str]:
-        """The names of the estimators.
+    def estimator_names(self) -> list[str]:
+        """Return the names of the estimators.
 
         Raises:
             UnknownEstimatorError: one was asked for that does not exist.
@@ -110,7 +110,7 @@ class Study:
             InputError: there is no ground truth at all.
         """
         if self.options.fine_tune:
-            return list(TASKS)
+            return list(registry.TASKS)
         found = {run.task for run in self.runs}
         for name in sorted(found):
             get_task(name)  # says what an unknown name may have meant
@@ -118,7 +118,7 @@ class Study:
             raise InputError(
                 f"no ground truth of the suite {self.options.suite}; add --fine-tune missing to make it"
             )
-        return [name for name in TASKS if name in found]
+        return [name for name in registry.TASKS if name in found]
 
     def models(self, task: str) -> list[str]:
         """Return the candidates of a task in the setting `models`."""
@@ -152,7 +152,7 @@ class Study:
 
     def drop_features(self, *, except_of: str) -> None:
         """Free the features of all tasks but one."""
-        for name in TASKS:
+        for name in registry.TASKS:
             if name != except_of:
                 self.tasks(name).features.cache_clear()
 
@@ -217,7 +217,7 @@ class TaskStudy:
         self.study.drop_features(except_of=self.task.name)
         candidate = load_candidate(model, device=self.study.options.device)
         prepared = prepare(
-            candidate, self.task, self.data, self.study.estimators, seed=self.study.options.seed
+            candidate, self.task, self.data, self.study.estimator_names(), seed=self.study.options.seed
         )
         return Features(prepared, list(range(candidate.num_layers + 1)))
 
