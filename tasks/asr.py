@@ -1,8 +1,9 @@
 """Automatic speech recognition, as character CTC.
 
-The target is a transcript, normalised by `normalise_transcript`; measured in word error rate (the
-ground truth's metric) and character error rate, both errors per reference token, lower is better.
-Test sentences are unseen in training.
+The target is a transcript, normalised by `normalise_transcript`; measured in word error rate and
+character error rate, both errors per reference token, lower is better. Test sentences are unseen in
+training. The ground truth is ranked by the character error rate: after little fine-tuning without a
+language model the word error rate of weak candidates lies near 1 whatever they know of the sounds.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ ASR = Task(
     title="automatic speech recognition",
     kind="sequence",
     columns=("text",),
-    metric="wer",
+    metric="cer",
     direction="lower",
     split_by="text",
     evaluate=evaluate,
     embedded=_embedded,
-    description="What is said: characters by CTC, judged by word error rate on unseen sentences.",
+    description="What is said: characters by CTC, judged by character error rate on unseen sentences.",
 )

@@ -16,7 +16,7 @@ from scipy import signal
 
 from ..utterance import Span, TaskData, Utterance
 from .acoustics import draw_channel, record
-from .emotions import RULES, Prosody, express
+from .emotions import ACTED, MILD, RULES, Prosody, express
 from .espeak import Espeak, Speech
 from .grammar import Half, sentences
 from .voices import Speaker, speakers
@@ -34,12 +34,14 @@ class Line:
         text: what.
         emotion: with which emotion; None for none in particular.
         seed: draws prosody, room, microphone and noise.
+        strength: bounds of the emotion's strength.
     """
 
     speaker: Speaker
     text: str
     emotion: str | None
     seed: tuple[int, ...]
+    strength: tuple[float, float] = MILD
 
 
 def speak(lines: Iterable[Line]) -> list[Utterance]:
@@ -69,7 +71,7 @@ def speak(lines: Iterable[Line]) -> list[Utterance]:
 def _utter(voice: Espeak, line: Line) -> Utterance:
     rng = np.random.default_rng((VERSION, *line.seed))
     speaker = line.speaker
-    prosody = express(line.emotion or "neutral", rng)
+    prosody = express(line.emotion or "neutral", rng, line.strength)
     speech = voice.say(
         line.text,
         f"en-us+{speaker.variant}",
@@ -178,7 +180,7 @@ def speaker_identification_data() -> TaskData:
     test = [
         Line(person, text, None, (3, who, 100 + which))
         for who, person in enumerate(people)
-        for which, text in _some(texts[28:], 5, rng)
+        for which, text in _some(texts[28:], 10, rng)
     ]
     utterances = speak([*train, *test])
     return _task_data("speaker_identification", utterances[: len(train)], utterances[len(train) :])
@@ -186,13 +188,13 @@ def speaker_identification_data() -> TaskData:
 
 @functools.cache
 def emotion_recognition_data() -> TaskData:
-    """Return emotion recognition's data: six emotions, 20 speakers in training, 10 others in test."""
+    """Return emotion recognition's data: six emotions, 20 speakers in training, 20 others in test."""
     rng = np.random.default_rng((VERSION, 4))
-    people = speakers("emotion_recognition", 30)
+    people = speakers("emotion_recognition", 40)
     texts = sentences(60, "tasks", rng)
     lines = [
         [
-            Line(person, text, emotion, (4, who, number, which))
+            Line(person, text, emotion, (4, who, number, which), ACTED)
             for number, emotion in enumerate(RULES)
             for which, text in _some(texts, 4, rng)
         ]

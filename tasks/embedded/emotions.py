@@ -5,7 +5,7 @@ J. Acoust. Soc. Am. 93(2), 1993 (anger, happiness, sadness, fear: direction of e
 F. Burkhardt and W. F. Sendlmeier, "Verification of acoustical correlates of emotional speech using
 formant-synthesis", ISCA Workshop on Speech and Emotion, 2000 (joy: F0 +50 %, range +100 %, tempo +30 %;
 fear: F0 raised strongly, range +20 %, tempo +30 %; boredom: F0 -20 %, range -50 %, tempo -20 %). The sizes
-here are a part of theirs, drawn anew for every utterance, so that the classes overlap as acted ones do.
+here are of their order, and drawn anew for every utterance, so that the classes overlap as acted ones do.
 """
 
 from __future__ import annotations
@@ -43,18 +43,27 @@ RULES: dict[str, Prosody] = {
 """The full size of each emotion."""
 
 
-def express(emotion: str, rng: np.random.Generator) -> Prosody:
+MILD = (0.4, 1.0)
+"""Strength of emotions in pre-training, as a part of the rule."""
+ACTED = (0.8, 1.2)
+"""Strength of emotions in the task."""
+
+
+def express(emotion: str, rng: np.random.Generator, strength: tuple[float, float] = MILD) -> Prosody:
     """Draw one expression of an emotion.
 
-    Its strength lies between 40 % and 100 % of the rule, and every correlate varies on its own by as
-    much as the same speaker's neutral sentences do.
+    Args:
+        emotion: a key of `RULES`.
+        rng: what it is drawn with.
+        strength: bounds of the part of the rule that is applied; every correlate then varies on its
+            own by as much as the same speaker's neutral sentences do.
     """
     rule = RULES[emotion]
-    strength = rng.uniform(0.4, 1.0)
+    part = rng.uniform(*strength)
     pitch, spread, rate, loudness = rng.standard_normal(4)
     return Prosody(
-        pitch=strength * rule.pitch + 0.07 * pitch,
-        pitch_range=float(rule.pitch_range**strength * np.exp(0.12 * spread)),
-        rate=float(rule.rate**strength * np.exp(0.06 * rate)),
-        loudness=strength * rule.loudness + 1.5 * loudness,
+        pitch=part * rule.pitch + 0.07 * pitch,
+        pitch_range=float(rule.pitch_range**part * np.exp(0.12 * spread)),
+        rate=float(rule.rate**part * np.exp(0.06 * rate)),
+        loudness=part * rule.loudness + 1.5 * loudness,
     )
