@@ -85,7 +85,8 @@ class Candidate(ABC):
 
         Returns:
             Features (batch, frames, channels), as they are before any projection to the encoder's
-            own dimension, and the valid frames of each utterance, (batch,), int64.
+            own dimension, and the valid frames of each utterance, (batch,), int64. A caller may keep
+            each utterance's valid frames alone, and pad them anew for `forward_from_features`.
         """
 
     @abstractmethod

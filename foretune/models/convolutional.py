@@ -100,7 +100,6 @@ class ConvolutionalCandidate(Candidate):
             parts = self._encode(features[rows, :count], None, stop)
             if not layers:
                 layers = [part.new_zeros(*features.shape[:2], part.shape[2]) for part in parts]
-            # index_put outside of the graph's leaves: differentiable
             layers = [_place(layer, rows, part) for layer, part in zip(layers, parts, strict=True)]
         return HiddenStates(layers, lengths)
 

@@ -20,6 +20,7 @@ from .frame_grid import FrameGrid
 from .weights import count_parameters, weights_hash
 
 _HOP, _WINDOW = 160, 400  # samples, of the log-mel features
+_BORDER = 3  # frames after the last valid one within whose receptive field there still is speech
 
 
 class WhisperCandidate(Candidate):
@@ -65,20 +66,31 @@ class WhisperCandidate(Candidate):
         }
 
     def front_end_features(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Run the two convolutions over the log-mel features; frames are always those of 30 s."""
+        """Run the two convolutions over the log-mel features.
+
+        Returns:
+            Features (batch, frames, 6·d) and lengths. A frame's first d channels are its own; the
+            others, the same in all frames of an utterance, tell what follows the last one (see
+            `_window`), so that a caller may keep valid frames alone.
+        """
         hidden = nn.functional.gelu(self.module.conv1(batch["input_features"]))
-        hidden = nn.functional.gelu(self.module.conv2(hidden))
+        hidden = nn.functional.gelu(self.module.conv2(hidden)).transpose(1, 2)
         samples = batch["samples"]
         lengths = torch.tensor([self.grid.frames(int(n)) for n in samples], device=samples.device)
-        return hidden.transpose(1, 2), lengths
+        last = hidden.shape[1] - 1
+        after = lengths[:, None] + torch.arange(_BORDER + 1, device=lengths.device)
+        after = torch.cat([after, torch.full_like(after[:, :1], last)], dim=1).clamp(max=last)
+        tail = hidden.gather(1, after[:, :, None].expand(-1, -1, hidden.shape[2]))
+        own = hidden[:, : int(lengths.max())]
+        return torch.cat([own, tail.flatten(1)[:, None].expand(-1, own.shape[1], -1)], dim=2), lengths
 
     def forward_from_features(
         self, features: Tensor, lengths: Tensor, *, last_layer: int | None = None
     ) -> HiddenStates:
-        """Add the positions and run the layers; valid frames only are returned."""
+        """Add the positions and run the layers over the whole window; valid frames are returned."""
         stop = self.check_layer(last_layer)
         encoder = self.module
-        hidden = features + encoder.embed_positions.weight
+        hidden = self._window(features, lengths) + encoder.embed_positions.weight
         longest = int(lengths.max())
         layers = []
         for layer in encoder.layers[:stop]:
@@ -87,6 +99,24 @@ class WhisperCandidate(Candidate):
             hidden = output[0] if isinstance(output, tuple) else output
         layers.append(encoder.layer_norm(hidden)[:, :longest])
         return HiddenStates(layers, lengths)
+
+    def _window(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return the convolutions' output over 30 s, (batch, window, d), from that over valid frames.
+
+        After the last valid frame come `_BORDER` frames that see the end of the speech, then silence,
+        which is the same in every frame but the window's last, whose convolution is padded.
+        """
+        window, dimension = self.module.embed_positions.weight.shape
+        frames = features.shape[1]
+        own, tail = (
+            features[:, :, :dimension],
+            features[:, 0, dimension:].reshape(len(features), -1, dimension),
+        )
+        place = torch.arange(window, device=features.device).expand(len(features), -1)
+        beyond = (place - lengths[:, None]).clamp(max=_BORDER)
+        source = torch.where(beyond < 0, place.clamp(max=frames - 1), frames + beyond)
+        source[:, -1] = torch.where(beyond[:, -1] < 0, source[:, -1], frames + _BORDER + 1)
+        return torch.cat([own, tail], dim=1).gather(1, source[:, :, None].expand(-1, -1, dimension))
 
     def front_end(self) -> nn.Module:
         """Return the two convolutions."""

@@ -66,8 +66,7 @@ def test_frames_are_counted_by_the_encoder_as_by_the_grid(candidate):
         waveform = np.random.default_rng(samples).standard_normal(samples).astype(np.float32)
         features, lengths = candidate.front_end_features(candidate.batch([waveform]))
         assert int(lengths[0]) == candidate.grid.frames(samples)
-        if candidate.name != "whisper":  # whose features always last 30 s
-            assert features.shape[1] == candidate.grid.frames(samples)
+        assert features.shape[1] == candidate.grid.frames(samples)
 
 
 @torch.inference_mode()
@@ -113,10 +112,12 @@ def test_layers_are_those_of_transformers(tiny_candidate, waveforms, family):
     assert_close(ours[-1], output.last_hidden_state)
 
 
+@pytest.mark.parametrize("seconds", [0.02, 1.013, 29.99, 30.0])
 @torch.inference_mode()
-def test_whisper_agrees_with_transformers(tiny_candidate, waveforms):
+def test_whisper_agrees_with_transformers(tiny_candidate, waveforms, seconds):
     candidate = tiny_candidate("whisper")
-    batch = candidate.batch(waveforms)
+    noise = np.random.default_rng(3).standard_normal(round(seconds * 16_000)).astype(np.float32)
+    batch = candidate.batch([*waveforms, noise])
     output = candidate.module(batch["input_features"], output_hidden_states=True)
     states = candidate.forward(batch)
     longest = int(states.lengths.max())
@@ -138,16 +139,18 @@ def test_gradients_reach_what_lies_below_the_cut_and_nothing_above(encoder, wave
 
 
 @torch.inference_mode()
-def test_the_front_end_then_the_rest_is_the_whole(encoder, waveforms):
+def test_valid_frames_of_the_front_end_are_all_that_the_rest_needs(encoder, waveforms):
     batch = encoder.batch(waveforms)
     features, lengths = encoder.front_end_features(batch)
-    longer = torch.cat([features, torch.full_like(features[:, :2], 9.0)], dim=1)  # kept with more padding
-    if encoder.name == "whisper":
-        longer = features
+    kept = torch.full((*features.shape[:2], features.shape[2]), 9.0)  # other padding, and more of it
+    kept = torch.cat([kept, kept[:, :2]], dim=1)
+    for row, frames in enumerate(lengths.tolist()):
+        kept[row, :frames] = features[row, :frames]
     whole = encoder.forward(batch)
-    split = encoder.forward_from_features(longer, lengths)
-    for one, other in zip(whole.layers, split.layers, strict=True):
-        assert_close(other, one)
+    split = encoder.forward_from_features(kept, lengths)
+    for row, frames in enumerate(lengths.tolist()):
+        for one, other in zip(whole.layers, split.layers, strict=True):
+            assert_close(other[row, :frames], one[row, :frames])
 
 
 def test_parameters_grow_by_one_layer_at_a_time(tiny_candidate):
