@@ -125,7 +125,7 @@ def rank(
         ranking = ranking_.rank(
             task,
             data,
-            "all" if model == ["all"] else model,
+            model,
             layers=depths,
             estimator=estimator,
             source=source,
@@ -202,16 +202,15 @@ def tune(
     - `foretune tune --task all --model all --protocol full --workers 2`
     """
     depths = _layers(layers)
-    from foretune.models import names
+    from foretune.models import expand
     from foretune.ranking import load_data
     from foretune.tasks import TASKS, get_task
     from foretune.tuning import plan, run_grid
 
-    tasks = list(TASKS) if task == ["all"] else task
+    tasks = list(TASKS) if "all" in task else task
     if data is not None and len(tasks) != 1:
         raise InputError("--data: one task at a time; give one --task")
-    models = names() if model == ["all"] else model
-    runs = plan(tasks, models, layers=depths, protocol=protocol.value, seeds=seeds)
+    runs = plan(tasks, expand(model), layers=depths, protocol=protocol.value, seeds=seeds)
     sets = None
     if data is not None:
         sets = {tasks[0]: load_data(get_task(tasks[0]), data, skip_bad=skip_bad, report=say)}

@@ -81,8 +81,8 @@ def rank(
         task: by name, or a task of your own.
         data: a manifest (CSV, TSV, JSON lines, Parquet) or audio folder with your speech, loaded
             task data, or None for the task's embedded speech.
-        models: names as `foretune.models.load_candidate` takes them, or loaded candidates; `all` for
-            all that ship.
+        models: names as `foretune.models.load_candidate` takes them, `all` for all that ship, or
+            loaded candidates.
         layers: `all`, the `last` of each candidate, or a list of layers that every one has.
         estimator: by name.
         source: for estimators that compare with pre-training speech: a manifest or audio folder of
@@ -99,11 +99,10 @@ def rank(
     """
     task = get_task(task) if isinstance(task, str) else task
     get_estimator(estimator)  # before anything that takes time
-    names = candidates.names() if models == "all" else [models] if isinstance(models, str) else list(models)
-    _check_models(names)
+    chosen = _candidates([models] if isinstance(models, str) else models)
     loaded = load_data(task, data, source=source, skip_bad=skip_bad, report=report)
     records: list[ScoreRecord] = []
-    for model in names:
+    for model in chosen:
         candidate = model if isinstance(model, Candidate) else candidates.load_candidate(model, device=device)
         records += score_candidate(
             candidate,
@@ -146,17 +145,21 @@ def load_data(
     return dataclasses.replace(loaded, source=tuple(source))
 
 
-def _check_models(models: Sequence[str | Candidate]) -> None:
+def _candidates(models: Sequence[str | Candidate]) -> list[str | Candidate]:
+    """Return what is to be ranked, `all` spelt out, having checked that it is there."""
     if not models:
         raise InputError("models: none given; name at least one")
+    given = candidates.expand([model for model in models if isinstance(model, str)])
+    chosen: list[str | Candidate] = [*given, *(model for model in models if isinstance(model, Candidate))]
     seen: set[str] = set()
-    for model in models:
+    for model in chosen:
         name = model if isinstance(model, str) else model.name
         if name in seen:
             raise InputError(f"model {name}: given twice; give each once")
         seen.add(name)
         if isinstance(model, str):
             candidates.check_name(model)
+    return chosen
 
 
 def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:

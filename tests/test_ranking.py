@@ -97,6 +97,12 @@ def test_a_ranking_is_plain_json(frame_statistics, data):
     assert facts["seconds"] >= facts["forward_seconds"] > 0
 
 
+def test_all_models_and_one_more(frame_statistics, data, monkeypatch):
+    monkeypatch.setattr("foretune.models.names", lambda: ["fbank"])
+    ranking = rank("emotion_recognition", data, ["all", frame_statistics()], layers="last")
+    assert {row.model for row in ranking.rows} == {"fbank", "frame-statistics"}
+
+
 def test_a_manifest_is_loaded_for_the_task(manifest):
     ranking = rank("emotion_recognition", manifest, "fbank")
     assert ranking.provenance["data"] == str(manifest)

@@ -8,6 +8,7 @@ folder, from the Hugging Face hub, or from a package with an entry point of the 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,18 @@ def names() -> list[str]:
     """Return the names of the shipped candidates: `fbank`, the zoo, and its untrained twins."""
     zoo = _zoo_names()
     return ["fbank", *zoo, *(name + UNTRAINED for name in zoo)]
+
+
+def expand(given: Sequence[str]) -> list[str]:
+    """Return names with `all` replaced by the shipped ones that are not named beside it.
+
+    >>> expand(["fbank", "./mine"])
+    ['fbank', './mine']
+    """
+    if "all" not in given:
+        return list(given)
+    others = [name for name in given if name != "all"]
+    return [*(name for name in names() if name not in others), *others]
 
 
 def describe() -> list[list[str]]:

@@ -109,6 +109,45 @@ def test_installed_packages_add_candidates(monkeypatch):
     assert load_candidate("theirs", device="cpu") == ("their candidate", "cpu")
 
 
+def test_all_are_those_that_ship_and_are_not_named_beside_it(monkeypatch):
+    monkeypatch.setattr(models, "names", lambda: ["fbank", "hubert"])
+    assert models.expand(["all"]) == ["fbank", "hubert"]
+    assert models.expand(["./mine", "all", "hubert"]) == ["fbank", "./mine", "hubert"]
+    assert models.expand(["hubert"]) == ["hubert"]
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """Return a function that puts a folder into the cache of a hub that cannot be reached."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def put(folder, repository, branch="main"):
+        home = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
+        commit = "c" * 40
+        (home / "refs").mkdir(parents=True)
+        (home / "refs" / branch).write_text(commit)
+        shutil.copytree(folder, home / "snapshots" / commit)
+
+    return put
+
+
+def test_a_hub_model_in_the_cache_needs_no_network(hub_cache, tiny_folders):
+    hub_cache(tiny_folders("hubert-stable"), "owner/tiny", branch="v1")
+    cached = load_candidate("owner/tiny@v1")
+    assert cached.revision == load_candidate(str(tiny_folders("hubert-stable"))).revision
+    assert cached.name == "owner/tiny@v1"
+    with pytest.raises(InputError, match="model owner/tiny@v2: no such folder, not in the local cache"):
+        load_candidate("owner/tiny@v2")
+
+
+def test_a_hub_model_without_safetensors(hub_cache, folder):
+    (folder / "model.safetensors").unlink()
+    hub_cache(folder, "owner/pickled")
+    with pytest.raises(InputError, match="model owner/pickled: the hub has no safetensors of it"):
+        load_candidate("owner/pickled")
+
+
 def test_weights_are_hashed_with_their_names():
     one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     other.load_state_dict(one.state_dict())
