@@ -48,6 +48,7 @@ def test_models(task_study: TaskStudy, estimator: str, gates: Gates, benchmark: 
     for policy in POLICIES:
         if policy != DEFAULT_POLICY:
             task_study.study.append(over_models(task_study.task, every, outcomes, policy))
-    assert agreement.passed, gate.complaint(agreement.spearman, agreement.p_value, agreement.error)
+    if not agreement.passed:
+        pytest.fail(gate.complaint(agreement.spearman, agreement.p_value, agreement.error), pytrace=False)
     if agreement.status == "failed":
         pytest.xfail(f"no score: {agreement.error}")

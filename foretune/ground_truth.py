@@ -49,6 +49,30 @@ class Outcome:
         )
 
 
+def shares_beaten(runs: Iterable[TuningRecord], *, except_task: str) -> dict[tuple[str, int], float]:
+    """Return how well each candidate does on other tasks, in [0, 1], mean over those tasks.
+
+    On a task, it is the share of all other fine-tuned candidates (models cut after a layer) that it beats,
+    ties counting half. Whatever it was fine-tuned on and from counts: this is for a baseline.
+
+    Args:
+        runs: fine-tuning runs of several tasks.
+        except_task: the task that must not be looked at.
+    """
+    by_task: dict[str, dict[tuple[str, int], list[float]]] = {}
+    for run in runs:
+        if run.task != except_task and run.value is not None:
+            goodness = run.value if run.direction == "higher" else -run.value
+            by_task.setdefault(run.task, {}).setdefault((run.model, run.layer), []).append(goodness)
+    shares: dict[tuple[str, int], list[float]] = {}
+    for candidates in by_task.values():
+        means = {candidate: math.fsum(values) / len(values) for candidate, values in candidates.items()}
+        for candidate, own in means.items():
+            beaten = sum((other < own) + (other == own) / 2 for other in means.values()) - 0.5  # itself
+            shares.setdefault(candidate, []).append(beaten / max(1, len(means) - 1))
+    return {candidate: math.fsum(values) / len(values) for candidate, values in shares.items()}
+
+
 class GroundTruth:
     """The finished fine-tuning runs of one task.
 
@@ -60,22 +84,33 @@ class GroundTruth:
         runs: on whatever data and weights; what is asked for is matched by revision.
     """
 
-    def __init__(self, task: str, runs: Iterable[TuningRecord]) -> None:
+    def __init__(self, task: str, runs: Iterable[TuningRecord], *, metric: str | None = None) -> None:
+        """Keep the finished runs of a task.
+
+        Args:
+            task: its name.
+            runs: of any tasks.
+            metric: what candidates are ranked by, where it is another one than when the runs were made;
+                runs that did not measure it are left out.
+        """
         self.task = task
         self.runs = [
-            run
+            run if metric is None else run.model_copy(update={"metric": metric, "value": run.metrics[metric]})
             for run in runs
-            if run.task == task and run.protocol in ("layer", "full") and run.status == "done"
+            if run.task == task
+            and run.protocol in ("layer", "full")
+            and run.status == "done"
+            and (metric is None or metric in run.metrics)
         ]
 
     @classmethod
-    def read(cls, task: str, paths: Iterable[Path]) -> GroundTruth:
+    def read(cls, task: str, paths: Iterable[Path], *, metric: str | None = None) -> GroundTruth:
         """Read a task's runs from several files; of repeated runs the last counts.
 
         Raises:
             InputError: a file is missing or holds something else.
         """
-        return cls(task, read_tuning(paths))
+        return cls(task, read_tuning(paths), metric=metric)
 
     def models(self) -> list[str]:
         """Return every model that was fine-tuned, cut after whatever layer, by name."""

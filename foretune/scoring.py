@@ -12,7 +12,7 @@ cut after layer l for fine-tuning has its final norm, where the family has one, 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -106,6 +106,7 @@ def prepare(
     seed: int = 0,
     batch_seconds: float = BATCH_SECONDS,
     progress: Progress | None = None,
+    other_tasks: Mapping[int, float] | None = None,
 ) -> Prepared:
     """Send a task's speech through a candidate, and keep what the estimators need of every layer.
 
@@ -117,6 +118,7 @@ def prepare(
         seed: of the samples drawn and of everything random in the estimators.
         batch_seconds: most seconds of speech and padding in a forward pass.
         progress: called after each batch with utterances done and in all.
+        other_tasks: by layer, how well it does on other tasks; see `Metadata.other_tasks`.
 
     Raises:
         InputError: as `score_candidate`.
@@ -134,7 +136,7 @@ def prepare(
         sampler = _source_sampler(task, data.source, labelled=_any_needs(scorable, "source_labels"))
         source = _gather(candidate, data.source, sampler, [], settings)
     origin = provenance(str(candidate.device))
-    return Prepared(candidate, task, data, target, source, seed, origin, lacking)
+    return Prepared(candidate, task, data, target, source, seed, origin, lacking, other_tasks or {})
 
 
 def resolve_layers(candidate: Candidate, layers: Layers) -> list[int]:
@@ -368,6 +370,7 @@ class Prepared:
         seed: of everything random in the estimators.
         origin: code, packages and machine.
         lacking: for each estimator that was prepared for, what it needs and cannot have, or empty.
+        other_tasks: by layer, how well it does on other tasks.
     """
 
     candidate: Candidate
@@ -378,6 +381,7 @@ class Prepared:
     seed: int
     origin: Provenance
     lacking: dict[str, str]
+    other_tasks: Mapping[int, float]
 
     def score(self, layer: int, name: str) -> ScoreRecord:
         """Score one layer by one of the estimators that were prepared for; see `score_candidate`."""
@@ -423,6 +427,7 @@ class Prepared:
                 depth=layer,
                 parameters=self.candidate.parameters(layer),
                 dimension=self.candidate.dimensions[layer],
+                other_tasks=self.other_tasks.get(layer),
             ),
             seed=self.seed,
         )

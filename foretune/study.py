@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretune import tasks as registry
-from foretune.ground_truth import LEAST_CANDIDATES, GroundTruth, Outcome, shipped
+from foretune.ground_truth import (
+    LEAST_CANDIDATES,
+    GroundTruth,
+    Outcome,
+    shares_beaten,
+    shipped,
+)
 from foretune.records import Record, ScoreRecord, TuningRecord, append, read_tuning
 from foretune.tasks import Task, get_task
 from foretune.tasks.errors import InputError
@@ -208,7 +214,7 @@ class TaskStudy:
     @property
     def ground_truth(self) -> GroundTruth:
         """What fine-tuning gave, averaged over seeds, matched by the revisions of data and weights."""
-        return GroundTruth(self.task.name, self.study.runs)
+        return GroundTruth(self.task.name, self.study.runs, metric=self.task.metric)
 
     def _features(self, model: str) -> Features:
         from foretune.models import load_candidate
@@ -216,8 +222,14 @@ class TaskStudy:
 
         self.study.drop_features(except_of=self.task.name)
         candidate = load_candidate(model, device=self.study.options.device)
+        beaten = shares_beaten(self.study.runs, except_task=self.task.name)
         prepared = prepare(
-            candidate, self.task, self.data, self.study.estimator_names(), seed=self.study.options.seed
+            candidate,
+            self.task,
+            self.data,
+            self.study.estimator_names(),
+            seed=self.study.options.seed,
+            other_tasks={layer: share for (name, layer), share in beaten.items() if name == model},
         )
         return Features(prepared, list(range(candidate.num_layers + 1)))
 

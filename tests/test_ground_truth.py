@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from foretune import records
-from foretune.ground_truth import GroundTruth, Outcome
+from foretune.ground_truth import GroundTruth, Outcome, shares_beaten
 from foretune.records import Provenance, TuningRecord
 from foretune.tasks.errors import InputError
 
@@ -77,6 +77,12 @@ class TestOutcomes:
         others.append(run(value=1.0, protocol="probe"))
         assert GroundTruth("asr", [run(), *others]).layers("hubert", **NOW)[0].value == 0.5
 
+    def test_another_metric_than_when_the_runs_were_made(self):
+        runs = [run(0, metrics={"wer": 0.5, "cer": 0.2}), run(1, metrics={"wer": 0.4})]
+        truth = GroundTruth("asr", runs, metric="cer")
+        assert truth.layers("hubert", **NOW)[0].value == 0.2
+        assert [kept.layer for kept in truth.runs] == [0]
+
     def test_models_and_those_with_a_ranking_of_layers(self):
         runs = [*(run(layer) for layer in range(3)), *(run(layer, model="ctc") for layer in (0, 1))]
         truth = GroundTruth("asr", [*runs, run(model="fbank")])
@@ -103,7 +109,27 @@ class TestStale:
             GroundTruth("asr", runs).layers("hubert", **NOW)
 
     def test_never_fine_tuned(self):
-        with pytest.raises(
-            InputError, match="hubert, layer 4: never fine-tuned; add --fine-tune missing"
-        ):
+        with pytest.raises(InputError, match="hubert, layer 4: never fine-tuned; add --fine-tune missing"):
             GroundTruth("asr", [run(0)]).full("hubert", 4, **NOW)
+
+
+class TestSharesBeaten:
+    def test_by_hand(self):
+        runs = [
+            run(0, value=0.1),  # the task itself must not be seen
+            *(run(layer, value=value, task="b") for layer, value in enumerate((0.2, 0.5, 0.5))),  # errors
+            *(
+                run(layer, value=value, task="c", direction="higher")
+                for layer, value in enumerate((0.9, 0.1))
+            ),
+        ]
+        shares = shares_beaten(runs, except_task="asr")
+        # layer 0 beats both others on b and the only one on c; the others tie on b
+        assert shares == {("hubert", 0): 1.0, ("hubert", 1): (0.25 + 0.0) / 2, ("hubert", 2): 0.25}
+
+    def test_seeds_are_averaged_first(self):
+        runs = [run(0, 0, 0.1), run(0, 1, 0.9), run(1, 0, 0.4), run(1, 1, 0.4)]
+        assert shares_beaten(runs, except_task="b") == {("hubert", 0): 0.0, ("hubert", 1): 1.0}
+
+    def test_without_other_tasks(self):
+        assert shares_beaten([run(0)], except_task="asr") == {}

@@ -137,7 +137,7 @@ def toy_run(model, layer, seed, **changes):
         "metric": "accuracy",
         "direction": "higher",
         "value": value,
-        "metrics": {},
+        "metrics": {"accuracy": value},
         "parameters_trained": 100,
         "train_utterances": 24,
         "test_utterances": 24,
@@ -146,6 +146,39 @@ def toy_run(model, layer, seed, **changes):
         "peak_memory_bytes": 0,
     }
     return TuningRecord(**(values | changes))
+
+
+def agreement(**changes):
+    values = {
+        "task": "tones",
+        "suite": "embedded",
+        "data_revision": "toydata00000",
+        "model": "toy_dull",
+        "provenance": PROVENANCE,
+        "setting": "layers",
+        "estimator": "depth",
+        "layer_policy": "each",
+        "metric": "accuracy",
+        "direction": "higher",
+        "candidates": 2,
+        "names": ["0", "1"],
+        "scores": [0.0, 1.0],
+        "values": [0.5, 0.6],
+        "deviations": [None, None],
+        "seeds": 1,
+        "spearman": 1.0,
+        "p_value": 1.0,
+        "smallest_p_value": 1.0,
+        "smooth_p_value": 1.0,
+        "kendall": 1.0,
+        "weighted_kendall": 1.0,
+        "regret": 0.0,
+        "regret_at_3": 0.0,
+        "score_seconds": 1.0,
+        "fine_tune_seconds": 1.0,
+        "cost_ratio": 1.0,
+    }
+    return AgreementRecord(**(values | changes))
 
 
 class Toys:
@@ -202,7 +235,6 @@ def session(pytester, monkeypatch):
 class TestBenchmark:
     def test_the_whole_study_is_judged_recorded_saved_and_compared(self, session):
         session.fine_tuned()
-        records.append(session.records, AgreementRecord.model_validate_json(AGREEMENT))  # of an earlier study
         (session.path / "bench" / "gates.toml").write_text(
             "[tones.layers.toy_dull.logme]\nleast_spearman = 0.9\nlargest_p_value = 0.1\n"
             "[tones.layers.toy_clear.depth]\nleast_spearman = 0.5\n"
@@ -254,7 +286,7 @@ class TestBenchmark:
 
     def check_records(self, session):
         found = {(r.setting, r.model, r.estimator, r.layer_policy): r for r in session.agreements()}
-        assert len(found) == 9 + 3 * 3  # the earlier study's is gone
+        assert len(found) == 9 + 3 * 3
         layers = found["layers", "toy_dull", "logme", "each"]
         assert (layers.spearman, layers.p_value, layers.names) == (1.0, 2 / 24, ["0", "1", "2", "3"])
         assert layers.fine_tune_seconds == 4 * 50.0
@@ -277,6 +309,31 @@ class TestBenchmark:
             r.score_seconds for r in own
         )
         assert layers.cost_ratio == pytest.approx(200.0 / layers.score_seconds)
+
+    def test_the_whole_study_replaces_the_records_of_earlier_ones_and_a_part_does_not(
+        self, session, pytester
+    ):
+        earlier = agreement(model="no_longer_there")
+        records.append(session.records, earlier)
+        path = pytester.makepyfile(
+            f"""
+            import pytest
+            from foretune.records import AgreementRecord
+
+            @pytest.mark.parametrize("setting", ["layers", "models"])
+            def test_setting(foretune_study, setting):
+                record = AgreementRecord.model_validate_json({agreement().model_dump_json(by_alias=True)!r})
+                foretune_study.append(record.model_copy(update={{"setting": setting}}))
+            """
+        )
+        of_layers, of_models = agreement(), agreement(setting="models")
+        for part in (("-k", "layers"), ("--models", "toy_dull", "-k", "layers")):
+            session.run(path, *part).assert_outcomes(passed=1)
+            assert session.agreements() == [earlier, of_layers]
+        session.run(f"{path}::test_setting").assert_outcomes(passed=2)
+        assert session.agreements() == [earlier, of_layers, of_models]
+        session.run(path).assert_outcomes(passed=2)
+        assert session.agreements() == [of_layers, of_models]
 
     def test_without_ground_truth_the_session_does_not_start(self, session):
         result = session.run("bench")
@@ -384,38 +441,3 @@ class TestStudy:
         for record in (*scores, *scores):
             study.append(record)
         assert records.read(toys.records) == scores
-
-
-AGREEMENT = json.dumps(
-    {
-        "kind": "agreement",
-        "schema": 1,
-        "task": "tones",
-        "suite": "embedded",
-        "data_revision": "toydata00000",
-        "model": "no_longer_there",
-        "provenance": PROVENANCE.model_dump(),
-        "setting": "layers",
-        "estimator": "depth",
-        "layer_policy": "each",
-        "metric": "accuracy",
-        "direction": "higher",
-        "candidates": 2,
-        "names": ["0", "1"],
-        "scores": [0.0, 1.0],
-        "values": [0.5, 0.6],
-        "deviations": [None, None],
-        "seeds": 1,
-        "spearman": 1.0,
-        "p_value": 1.0,
-        "smallest_p_value": 1.0,
-        "smooth_p_value": 1.0,
-        "kendall": 1.0,
-        "weighted_kendall": 1.0,
-        "regret": 0.0,
-        "regret_at_3": 0.0,
-        "score_seconds": 1.0,
-        "fine_tune_seconds": 1.0,
-        "cost_ratio": 1.0,
-    }
-)

@@ -38,7 +38,7 @@ independent, so where it is large a small p proves little.
 (**@3**: the best of the three with the best scores) instead of all.
 - **seconds** is what the scores of all candidates of a setting cost: forward passes, statistics, scores. \
 **cost ratio** is the time to fine-tune them all once, with one seed, over that.
-- Rows in *italics* are baselines that never hear the speech. An estimator that does not beat them \
+- Rows in *italics* are baselines that look at no label of the task. An estimator that does not beat them \
 has shown nothing.
 - **±** is the standard deviation over seeds of fine-tuning: where it is as large as the distance between \
 candidates, no estimator can rank these, nor could fine-tuning once."""

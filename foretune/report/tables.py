@@ -9,15 +9,14 @@ from collections.abc import Iterable, Sequence
 import scipy.stats
 from tabulate import tabulate
 
+from foretune.judging import DEFAULT_POLICY, POLICIES
 from foretune.records import AgreementRecord
 
-DEFAULT_POLICY = "last"
-"""How a model's layers make its score, unless said otherwise: as the ground truth's `full` protocol."""
 SIGNIFICANT = 0.05
 RANKED = 8
 """Estimators shown beside a ranking: so many, by their place in the summary."""
-BASELINES = frozenset({"random", "parameters", "depth"})
-"""Rows to beat: they look at no speech."""
+BASELINES = frozenset({"random", "parameters", "depth", "dimension", "feature_norm", "other_tasks"})
+"""Rows to beat: they look at no labels of the task."""
 
 _NONE = "–"
 
@@ -109,9 +108,7 @@ def estimators(cells: Sequence[AgreementRecord], order: Sequence[str]) -> str:
 
 def policies(cells: Sequence[AgreementRecord], order: Sequence[str]) -> str:
     """Return ρ over models by the policy that makes a model's score from its layers'."""
-    names = [
-        policy for policy in ("last", "best", "mean") if any(cell.layer_policy == policy for cell in cells)
-    ]
+    names = [policy for policy in POLICIES if any(cell.layer_policy == policy for cell in cells)]
     found = {(cell.estimator, cell.layer_policy): cell.spearman for cell in cells}
     rows = [
         [_name(estimator), *(number(found.get((estimator, policy))) for policy in names)]
