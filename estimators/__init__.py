@@ -24,7 +24,7 @@ from .knn import KNN
 from .lda import LDA
 from .leep import LEEP
 from .lfc import LFC
-from .logme import LOGME
+from .logme import LOGME, LOGME_PUBLISHED
 from .moments import Moments
 from .nce import NCE
 from .nleep import NLEEP
@@ -68,6 +68,7 @@ __all__ = [
 
 for _estimator in (
     LOGME,
+    LOGME_PUBLISHED,
     HELD_OUT_EVIDENCE,
     RIDGE,
     H_SCORE,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .inputs import Inputs, given
+from .inputs import given
 from .moments import Moments
 from .registry import Estimator
 from .sufficient_statistics import RANK_TOLERANCE
@@ -23,7 +23,7 @@ RESIDUAL_TOLERANCE = 1e-12
 since the evidence of a perfect fit by fewer directions than samples has no maximum."""
 
 _GRID_STEP = 0.5
-_BISECTIONS = 48
+_BISECTIONS = 32
 
 
 class Evidence(NamedTuple):
@@ -232,22 +232,28 @@ def _published_one(sigma: Array, x2: Array, square: float, n: int, dimension: in
         gamma = (sigma / (sigma + t)).sum()
         m2 = float((sigma * x2 / (t + sigma) ** 2).sum())
         res2 = float((x2 / (1 + sigma / t) ** 2).sum()) + square - float(x2.sum())
-        alpha, beta = gamma / (m2 + 1e-5), (n - gamma) / (res2 + 1e-5)
+        alpha, beta = float(gamma / (m2 + 1e-5)), float((n - gamma) / (res2 + 1e-5))
+        if not (alpha > 0 and beta > 0):
+            return float("nan")  # as the published code does, with a warning
         if abs(alpha / beta - t) / t <= 1e-3:
             break
     evidence = dimension * np.log(alpha) + n * np.log(beta) - np.log(alpha + beta * sigma).sum()
     return float(0.5 * (evidence - beta * res2 - alpha * m2 - n * np.log(2 * np.pi)) / n)
 
 
-def _compute(inputs: Inputs) -> float:
-    return log_maximum_evidence(given(inputs.moments))
-
-
 LOGME = Estimator(
     name="logme",
     title="log maximum evidence",
     needs=frozenset({"moments", "labels"}),
-    compute=_compute,
+    compute=lambda inputs: log_maximum_evidence(given(inputs.moments)),
     reference="You et al., 2021, arXiv:2102.11005",
+    complexity="time N·D² + D³ + C·D², memory D² + C·D",
+)
+LOGME_PUBLISHED = Estimator(
+    name="logme_published",
+    title="LogME as its public code computes it, faults included",
+    needs=frozenset({"moments", "labels"}),
+    compute=lambda inputs: log_maximum_evidence(given(inputs.moments), reference=True),
+    reference="You et al., 2022, arXiv:2110.10545",
     complexity="time N·D² + D³ + C·D², memory D² + C·D",
 )

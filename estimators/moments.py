@@ -23,7 +23,10 @@ LARGEST_FEATURE = 1e60
 """Features beyond this are refused: their fourth moment over many rows would overflow."""
 
 BLOCK_ROWS = 4096
-"""Rows converted to float64 at a time, so that a large batch needs little memory beside itself."""
+"""Rows that are looked at together."""
+
+BLOCK_NUMBERS = 2**18
+"""Features converted to float64 at a time (2 MiB): they stay in the cache, and need no memory to speak of."""
 
 
 class Moments(SufficientStatistics):
@@ -43,7 +46,8 @@ class Moments(SufficientStatistics):
             by every estimator.
         grouped: keep statistics of each group of samples apart, for jackknife errors and held-out
             scores. Memory grows with the number of groups.
-        max_groups: groups are hashed into so many jackknife groups; None keeps each by itself.
+        max_groups: beyond so many groups, they are hashed into so many jackknife groups, on every machine
+            alike; None keeps each by itself. What has been seen decides, not in what order.
         class_gram: keep a Gram matrix of each class. Memory grows with the number of classes.
 
     Raises:
@@ -73,6 +77,7 @@ class Moments(SufficientStatistics):
             self._index.setdefault(label, len(self._index))
         self._shift: Array | None = None
         self._parts: dict[Hashable, Sums] = {}
+        self._hashed = False
         self._labelled: bool | None = None
         self._cache: dict[str, Any] = {}
 
@@ -117,27 +122,47 @@ class Moments(SufficientStatistics):
         rows = len(matrix)
         if self.grouped and groups is None:
             raise ValueError("groups is missing, which these moments keep apart; pass one group per row")
-        parts = self._assign_groups(groups, rows) if self.grouped and rows else {None: None}
+        names, membership = encode(groups, rows, "groups") if self.grouped else ([], None)
         codes = self._encode_labels(labels, rows)
         if rows == 0:
             return
         self._cache.clear()
         if self._shift is None:
             self._shift = matrix[:BLOCK_ROWS].mean(axis=0, dtype=np.float64)
-        for key, chosen in parts.items():
-            if chosen is None or len(chosen) == rows:
+        if membership is None:
+            self._add_rows(None, matrix, codes)
+            return
+        if self._too_many(names):
+            self._parts, self._hashed = self._hashed_parts(), True
+        keys = (
+            [bucket(name, self.max_groups) for name in names] if self._hashed and self.max_groups else names
+        )
+        for key in dict.fromkeys(keys):
+            own = [i for i, other in enumerate(keys) if other == key]
+            chosen = np.flatnonzero(np.isin(membership, own))
+            if len(chosen) == rows:
                 self._add_rows(key, matrix, codes)
             else:
                 self._add_rows(key, matrix[chosen], None if codes is None else codes[chosen])
 
-    def _assign_groups(self, groups: Any, rows: int) -> dict[Hashable, NDArray[np.intp] | None]:
-        """Return the rows of each group, or of each group that these groups hash into."""
-        names, inverse = encode(groups, rows, "groups")
-        keys = names if self.max_groups is None else [bucket(name, self.max_groups) for name in names]
-        return {
-            key: np.flatnonzero(np.isin(inverse, [i for i, other in enumerate(keys) if other == key]))
-            for key in dict.fromkeys(keys)
-        }
+    def _too_many(self, names: Iterable[Hashable]) -> bool:
+        """Return whether these groups, with those already there, are more than are kept by themselves."""
+        return (
+            not self._hashed
+            and self.max_groups is not None
+            and len(self._parts.keys() | set(names)) > self.max_groups
+        )
+
+    def _hashed_parts(self) -> dict[Hashable, Sums]:
+        """Return the parts, copied, summed over the groups that hash into the same one."""
+        parts: dict[Hashable, Sums] = {}
+        for name, part in self._parts.items():
+            part.grow(len(self._index))
+            key = name
+            if self.max_groups is not None and not self._hashed:
+                key = bucket(name, self.max_groups)
+            parts[key] = parts[key].plus(part, 1) if key in parts else part.copy()
+        return parts
 
     def _encode_labels(self, labels: Any, rows: int) -> NDArray[np.intp] | None:
         labelled = labels is not None
@@ -165,9 +190,10 @@ class Moments(SufficientStatistics):
         if part is None:
             part = self._parts[key] = Sums.zeros(self.dimension, self.has_class_gram)
         part.grow(len(self._index))
-        for i in range(0, len(matrix), BLOCK_ROWS):
-            x = np.subtract(matrix[i : i + BLOCK_ROWS], self._origin, dtype=np.float64)
-            part.add(x, None if codes is None else codes[i : i + BLOCK_ROWS])
+        rows = max(512, BLOCK_NUMBERS // self.dimension)
+        for i in range(0, len(matrix), rows):
+            x = np.subtract(matrix[i : i + rows], self._origin, dtype=np.float64)
+            part.add(x, None if codes is None else codes[i : i + rows])
 
     # --- arithmetic
 
@@ -182,6 +208,7 @@ class Moments(SufficientStatistics):
         other._index = dict(self._index)
         other._shift = self._shift
         other._labelled = self._labelled
+        other._hashed = self._hashed
         return other
 
     def _combine(self, other: Moments, sign: int) -> Moments:
@@ -195,16 +222,19 @@ class Moments(SufficientStatistics):
             result._labelled = other._labelled
         size = len(result._index)
         order = np.array([result._index[label] for label in other._index], dtype=np.intp)
-        result._parts = {key: part.copy() for key, part in self._parts.items()}
-        for part in result._parts.values():
+        mine, others = {key: part.copy() for key, part in self._parts.items()}, other._parts
+        if self.grouped and (self._hashed or other._hashed or self._too_many(others)):
+            mine, others, result._hashed = self._hashed_parts(), other._hashed_parts(), True
+        result._parts = mine
+        for part in mine.values():
             part.grow(size)
-        for key, theirs in other._parts.items():
+        for key, theirs in others.items():
             moved = theirs.copy()
             moved.grow(len(order))
             moved = moved.translated(result._origin - other._origin).reordered(order, size)
-            mine = result._parts.get(key) or Sums.zeros(self.dimension, self.has_class_gram)
-            mine.grow(size)
-            result._parts[key] = mine.plus(moved, sign)
+            known = mine.get(key) or Sums.zeros(self.dimension, self.has_class_gram)
+            known.grow(size)
+            mine[key] = known.plus(moved, sign)
         if sign < 0:
             result._drop_empty()
         return result
@@ -241,7 +271,7 @@ class Moments(SufficientStatistics):
 
     @property
     def groups(self) -> tuple[Hashable, ...]:
-        """Keys of the groups that have samples: hashes, or with `max_groups=None` the groups themselves."""
+        """Groups that have samples; numbers of hashed groups where there were more than `max_groups`."""
         return tuple(sorted(self._parts, key=sort_key)) if self.grouped else ()
 
     def group(self, key: Hashable) -> Moments:

@@ -45,16 +45,12 @@ def otce(
         ValueError: the dimensions differ, labels are missing, the target has fewer than two classes, or the
             source features are constant.
     """
-    if source.dimension != target.dimension:
-        raise ValueError(
-            f"source has dimension {source.dimension}, features {target.dimension}; take one layer"
-        )
     import ot
 
     source, target = source.subsample(limit, seed), target.subsample(limit, seed)
+    x, y = standardise(source.features, target.features)
     source_names, source_codes = source.encoded_labels()
     size, codes = class_codes(target)
-    x, y = standardise(source.features, target.features)
     cost = ot.dist(x, y) / source.dimension
     coupling = ot.emd(ot.unif(len(x)), ot.unif(len(y)), cost, numItermax=1_000_000)
     joint = np.zeros((len(source_names), size))

@@ -6,6 +6,8 @@ Score: the negated distance, in standard deviations of the source features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,16 +40,64 @@ def sliced_wasserstein(
     Raises:
         ValueError: the dimensions differ, or the source features are all constant.
     """
-    if source.dimension != target.dimension:
-        raise ValueError(
-            f"source has dimension {source.dimension}, features {target.dimension}; take one layer"
-        )
+    x, y = standardise(source.features, target.features)
+    return -_distance(x, y, projections, order, seed)
+
+
+def sliced_wasserstein_by_time(
+    source: Sequence[NDArray[np.floating]],
+    target: Sequence[NDArray[np.floating]],
+    *,
+    projections: int = 50,
+    order: int = 2,
+    seed: int = 0,
+    least: int = 2,
+) -> float:
+    """Return minus the sliced Wasserstein distance of frames at the same time step, mean over the steps.
+
+    This is the paper's own definition: frame t of the source utterances against frame t of the target
+    utterances, for as many steps as enough utterances of both have. (Its released code pools time
+    instead, as `sliced_wasserstein` does with pooled samples.) Standardised by all source frames, and
+    with the same directions for every step.
+
+    Args:
+        source: frames of each utterance of the pre-training data, (T, D).
+        target: frames of each utterance of the task, (T, D).
+        projections: random directions.
+        order: p of the Wasserstein distance.
+        seed: of the directions.
+        least: utterances of either that a time step must have, at least 1.
+
+    Returns:
+        At most 0.
+
+    Raises:
+        ValueError: there is no utterance, the dimensions differ, no time step has enough utterances, or the
+            source features are all constant.
+    """
+    if not source or not target:
+        raise ValueError("source or target has no utterance; there must be at least one of each")
+    x, y = standardise(np.concatenate(source), np.concatenate(target))
+    x_parts = np.split(x, np.cumsum([len(frames) for frames in source])[:-1])
+    y_parts = np.split(y, np.cumsum([len(frames) for frames in target])[:-1])
+    distances = []
+    for step in range(min(max(map(len, source)), max(map(len, target)))):
+        at_source = [frames[step] for frames in x_parts if len(frames) > step]
+        at_target = [frames[step] for frames in y_parts if len(frames) > step]
+        if min(len(at_source), len(at_target)) >= least:
+            distances.append(_distance(np.array(at_source), np.array(at_target), projections, order, seed))
+    if not distances:
+        raise ValueError(f"no time step has {least} utterances of both source and target")
+    return -float(np.mean(distances))
+
+
+def _distance(x: Array, y: Array, projections: int, order: int, seed: int) -> float:
+    """Return the sliced Wasserstein distance of samples, (M, D) and (N, D), in float64."""
     import ot
 
-    x, y = standardise(source.features, target.features)
-    directions = np.random.default_rng(seed).standard_normal((source.dimension, projections))
+    directions = np.random.default_rng(seed).standard_normal((x.shape[1], projections))
     directions /= np.linalg.norm(directions, axis=0)
-    return -float(ot.sliced_wasserstein_distance(x, y, projections=directions, p=order))
+    return float(ot.sliced_wasserstein_distance(x, y, projections=directions, p=order))
 
 
 def standardise(source: NDArray[np.floating], target: NDArray[np.floating]) -> tuple[Array, Array]:
@@ -64,8 +114,12 @@ def standardise(source: NDArray[np.floating], target: NDArray[np.floating]) -> t
         Both as float64.
 
     Raises:
-        ValueError: every feature of the source is constant.
+        ValueError: the dimensions differ, or every feature of the source is constant.
     """
+    if source.shape[1] != target.shape[1]:
+        raise ValueError(
+            f"source has dimension {source.shape[1]}, features {target.shape[1]}; take one layer"
+        )
     x, y = source.astype(np.float64), target.astype(np.float64)
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     typical = np.sqrt(np.mean(deviation**2))

@@ -45,6 +45,13 @@ def test_names_and_order_of_classes_do_not_matter(name, tall):
     np.testing.assert_allclose(renamed, score, rtol=1e-8)
 
 
+@pytest.mark.parametrize("name", FAST)
+def test_single_precision_is_enough(name, tall):
+    score = ESTIMATORS[name].score(inputs_of(tall.features, tall.labels, tall.groups))
+    single = inputs_of(tall.features.astype(np.float32), tall.labels, tall.groups)
+    np.testing.assert_allclose(ESTIMATORS[name].score(single), score, rtol=1e-3)
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_same_inputs_give_the_same_score(name, tall):
     inputs = inputs_of(tall.features[:30], tall.labels[:30], tall.groups[:30])

@@ -171,6 +171,28 @@ def test_groups_hash_into_few(case):
         assert_same(again.group(key), moments.group(key), STREAMED)
 
 
+def test_few_groups_keep_their_names(case):
+    assert Moments.of(case.features, case.labels, case.groups).groups == tuple(sorted(set(case.groups)))
+
+
+def test_merging_hashes_where_there_are_too_many(case):
+    whole = Moments.of(case.features, case.labels, case.groups, max_groups=3)
+    shards = [
+        Moments.of(case.features[rows], case.labels[rows], case.groups[rows], max_groups=3)
+        for rows in (np.flatnonzero(case.groups == name) for name in sorted(set(case.groups)))
+    ]
+    assert shards[0].groups == ("speaker0",)
+    merged = shards[0]
+    for shard in shards[1:]:
+        merged = merged + shard
+    assert merged.groups == whole.groups
+    for key in whole.groups:
+        assert_same(merged.group(key), whole.group(key), STREAMED)
+    rest = merged - shards[0]
+    outside = case.groups != "speaker0"
+    assert_same(rest, Moments.of(case.features[outside], case.labels[outside]), 1e-8)
+
+
 def test_a_group_taken_out_is_a_copy(tall):
     moments = Moments.of(tall.features, tall.labels, tall.groups, max_groups=None)
     before = moments.gram.copy()

@@ -5,7 +5,11 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from foretune.estimators import Samples
-from foretune.estimators.sliced_wasserstein import sliced_wasserstein, standardise
+from foretune.estimators.sliced_wasserstein import (
+    sliced_wasserstein,
+    sliced_wasserstein_by_time,
+    standardise,
+)
 
 EXACT = 1e-9
 
@@ -78,6 +82,31 @@ def test_float32_is_computed_in_float64():
     source, target = draw(50, 8), draw(60, 8, seed=1)
     single = [Samples.of(s.features.astype(np.float32)) for s in (source, target)]
     np.testing.assert_allclose(sliced_wasserstein(*single), sliced_wasserstein(source, target), rtol=1e-5)
+
+
+def test_by_time_worked_by_hand():
+    # one feature, standardised by source mean 0 and deviation 1; step 0 moves by 1, step 1 by 3
+    source = [np.array([[-1.0], [1.0]]), np.array([[1.0], [-1.0]])]
+    target = [np.array([[0.0], [4.0]]), np.array([[2.0], [2.0]]), np.array([[1.0]])]
+    assert sliced_wasserstein_by_time(source, target[:2]) == pytest.approx(-2)
+    # a third step that one target utterance has alone does not count
+    longer = [np.vstack([target[0], [[9.0]]]), target[1]]
+    assert sliced_wasserstein_by_time(source, longer) == pytest.approx(-2)
+
+
+def test_by_time_of_one_step_is_pooled():
+    source, target = draw(30, 4), draw(20, 4, 1.0, seed=1)
+    by_time = sliced_wasserstein_by_time(
+        [row[None] for row in source.features], [row[None] for row in target.features]
+    )
+    np.testing.assert_allclose(by_time, sliced_wasserstein(source, target), rtol=EXACT)
+
+
+def test_by_time_errors():
+    with pytest.raises(ValueError, match="source or target has no utterance"):
+        sliced_wasserstein_by_time([], [np.ones((2, 1))])
+    with pytest.raises(ValueError, match="no time step has 2 utterances"):
+        sliced_wasserstein_by_time([np.eye(2)], [np.eye(2)])
 
 
 def test_errors():
