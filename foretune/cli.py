@@ -1,4 +1,4 @@
-"""The command `foretune`: rank, list, tune, pretrain, report.
+"""The command `foretune`: rank, list, tune, judge, pretrain, report.
 
 What the user gave and cannot be used is one line on standard error, and exit code 2. Heavy imports
 happen inside the commands, so that `--help` answers at once.
@@ -22,6 +22,7 @@ from foretune.terminal import (
     check_output,
     progress_bars,
     say,
+    show_agreements,
     show_ranking,
     show_runs,
     show_table,
@@ -30,6 +31,7 @@ from foretune.terminal import (
 
 RECORDS = Path("results/records/embedded.jsonl")
 TUNING_RECORDS = Path("results/records/tuning.jsonl")
+LOCAL_RECORDS = Path("results/records/local.jsonl")
 
 
 class _Commands(TyperGroup):
@@ -223,6 +225,51 @@ def tune(
         first = failed[0]
         say(f"{len(failed)} of {len(done)} runs failed: {first.model} layer {first.layer}: {first.error}")
         raise typer.Exit(1)
+
+
+@app.command()
+def judge(
+    *,
+    task: Annotated[str, typer.Option(help="What the speech is used for.")],
+    data: Annotated[Path, typer.Option(help="The speech that was fine-tuned on, as for tune.")],
+    model: Annotated[list[str], typer.Option(help="A fine-tuned candidate, once for each, or all.")],
+    tuning: Annotated[Path, typer.Option(help="The records that tune wrote.")] = TUNING_RECORDS,
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="What scores, once for each; all by default.")
+    ] = None,
+    source: Annotated[Path | None, typer.Option(help="Speech from the models' pre-training.")] = None,
+    output: Annotated[Path, typer.Option(help="Each agreement is added to this file.")] = LOCAL_RECORDS,
+    suite: Annotated[str, typer.Option(help="Name under which the results are reported.")] = "local",
+    skip_bad: SkipBad = False,
+    device: Device = "cpu",
+) -> None:
+    """Hold the rankings of all estimators against your own fine-tuning of the same candidates.
+
+    Examples:
+    - `foretune tune --task emotion_recognition --data my.csv --model all --layers last`
+    - `foretune judge --task emotion_recognition --data my.csv --model all`
+    """
+    from dataclasses import replace
+
+    from foretune import local
+    from foretune.models import expand
+    from foretune.ranking import load_data
+    from foretune.tasks import get_task
+
+    declared = get_task(task)
+    loaded = load_data(declared, data, source=source, skip_bad=skip_bad, report=say)
+    with progress_bars() as progress:
+        cells = local.judge(
+            declared,
+            replace(loaded, suite=suite),
+            expand(model),
+            tuning=[tuning],
+            output=output,
+            estimators=estimator,
+            device=device,
+            progress=progress,
+        )
+    show_agreements(cells)
 
 
 @app.command()

@@ -1,9 +1,6 @@
 """From a candidate and a task's training data to scores: one forward pass, every layer.
 
-Utterance tasks: the mean over an utterance's valid frames is a sample, its label the task's, its
-group the speaker. Sequence tasks (ASR): a frame is a sample, its label the phone in whose span its
-centre lies by the corpus's true times, its group the utterance; frames outside of every span are
-dropped. Test utterances are never touched.
+Test utterances are never touched; `sampling.py` says what a sample is.
 
 Layer l is scored as it is within the whole encoder, whatever layers are asked for; an encoder that is
 cut after layer l for fine-tuning has its final norm, where the family has one, on top of it.
@@ -15,11 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from foretune.estimators import (
     ESTIMATORS,
@@ -35,9 +27,10 @@ from foretune.estimators import (
 from foretune.extraction import BATCH_SECONDS, Batch, Progress, extract
 from foretune.models.candidate import Candidate
 from foretune.records import Provenance, ScoreRecord, provenance
+from foretune.sampling import Sampler, source_sampler, target_sampler
 from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
-from foretune.tasks.utterance import Span, TaskData, Utterance
+from foretune.tasks.utterance import TaskData, Utterance
 
 MAX_SAMPLES = 2048
 """Rows that are kept of each layer for the estimators that need samples."""
@@ -130,10 +123,10 @@ def prepare(
     settings = _PassSettings(seed, batch_seconds, progress)
     target, source = Evidence(), Evidence()
     if _any_needs(scorable, "moments", "samples", "labels", "groups"):
-        sampler = _sampler(task, data.train)
+        sampler = target_sampler(task, data.train)
         target = _gather(candidate, data.train, sampler, scorable, settings)
     if _any_needs(scorable, "source"):
-        sampler = _source_sampler(task, data.source, labelled=_any_needs(scorable, "source_labels"))
+        sampler = source_sampler(task, data.source, labelled=_any_needs(scorable, "source_labels"))
         source = _gather(candidate, data.source, sampler, [], settings)
     origin = provenance(str(candidate.device))
     return Prepared(candidate, task, data, target, source, seed, origin, lacking, other_tasks or {})
@@ -152,105 +145,6 @@ def resolve_layers(candidate: Candidate, layers: Layers) -> list[int]:
     if isinstance(layers, str) or not layers:
         raise InputError(f"layers {layers}: give all, last, or a list of layers such as 0,6,12")
     return sorted({candidate.check_layer(layer) for layer in layers})
-
-
-def frame_labels(phones: Sequence[Span], centres: NDArray[np.float64]) -> list[str | None]:
-    """Return the label of the span in which each frame's centre lies, None outside of every span.
-
-    Args:
-        phones: in order of time, not overlapping, half-open.
-        centres: of the frames, in seconds, shape (frames,).
-    """
-    starts = np.array([phone.start for phone in phones])
-    found = np.searchsorted(starts, centres, side="right") - 1
-    return [
-        phones[index].label if index >= 0 and centre < phones[index].end else None
-        for index, centre in zip(found, centres, strict=True)
-    ]
-
-
-# --- samples: which rows of the hidden states count, with which labels and groups
-
-
-@dataclass(slots=True)
-class Rows:
-    """The samples of a batch: how to get them from hidden states, and what is known of them."""
-
-    pooled: bool
-    mask: Tensor  # (batch, frames), bool: the frames that count
-    labels: NDArray[np.str_] | None
-    groups: NDArray[np.str_]
-
-    def select(self, hidden: Tensor) -> Tensor:
-        """Return the samples (N, D) of one layer's hidden states (batch, frames, D)."""
-        mask = self.mask.to(hidden.device)
-        if not self.pooled:
-            return hidden[mask]
-        # where, not a product: padding may hold anything
-        total = torch.where(mask[:, :, None], hidden, 0).sum(dim=1, dtype=torch.float64)
-        return (total / mask.sum(dim=1, keepdim=True)).float()
-
-
-@dataclass(slots=True)
-class Sampler:
-    """Turns batches of utterances into samples."""
-
-    utterances: Sequence[Utterance]
-    pooled: bool
-    labels: Sequence[str] | None  # of whole utterances
-    framewise: bool  # frames are labelled by their phones
-
-    def rows(self, candidate: Candidate, batch: Batch) -> Rows:
-        """Return which samples a batch gives."""
-        chosen = [self.utterances[index] for index in batch.indices]
-        lengths = batch.states.lengths.cpu()
-        frames = batch.states.layers[0].shape[1]
-        mask = torch.arange(frames) < lengths[:, None]
-        if self.pooled:
-            labels = (
-                None if self.labels is None else np.array([self.labels[index] for index in batch.indices])
-            )
-            groups = np.array([each.speaker if each.speaker is not None else each.id for each in chosen])
-            return Rows(True, mask, labels, groups)
-        names: list[str] = []
-        if self.framewise:
-            centres = candidate.grid.centres(frames)
-            for row, each in enumerate(chosen):
-                found = frame_labels(each.phones, centres[: int(lengths[row])])
-                mask[row, : len(found)] = torch.tensor([label is not None for label in found])
-                names += [label for label in found if label is not None]
-        groups = np.repeat([each.id for each in chosen], mask.sum(dim=1).numpy())
-        return Rows(False, mask, np.array(names, dtype=np.str_) if self.framewise else None, groups)
-
-
-def _sampler(task: Task, utterances: Sequence[Utterance]) -> Sampler:
-    """Return how target speech becomes labelled samples, having checked that it does."""
-    if not utterances:
-        raise InputError(f"{task.name}: there is no training utterance to score on")
-    if task.kind == "sequence":
-        untimed = [utterance for utterance in utterances if not utterance.phones]
-        if untimed:
-            raise InputError(
-                f"{untimed[0].id}: no true times of phones, which scoring {task.name} needs, as have "
-                f"{len(untimed)} of {len(utterances)} utterances; use speech with true times"
-            )
-        return Sampler(utterances, False, None, framewise=True)
-    labels = [task.target(utterance) for utterance in utterances]
-    if len(set(labels)) < 2:
-        raise InputError(f"{task.name}: every utterance has the label {labels[0]}; give at least two labels")
-    return Sampler(utterances, True, labels, framewise=False)
-
-
-def _source_sampler(task: Task, utterances: Sequence[Utterance], *, labelled: bool) -> Sampler:
-    """Return how source speech becomes samples: as target speech does, but labels are not needed.
-
-    Frames outside of phones are dropped where the source has true times, as they are of target speech.
-    """
-    if task.kind == "sequence":
-        timed = all(utterance.phones for utterance in utterances)
-        return Sampler(utterances, False, None, framewise=timed)
-    labels = [task.target(utterance) for utterance in utterances] if labelled else None
-    return Sampler(utterances, True, labels, framewise=False)
 
 
 # --- one pass over speech

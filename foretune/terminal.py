@@ -17,7 +17,7 @@ from foretune.tasks.errors import InputError
 
 if TYPE_CHECKING:
     from foretune.ranking import Ranking
-    from foretune.records import TuningRecord
+    from foretune.records import AgreementRecord, TuningRecord
 
 NARROWEST = 100
 """Columns that a table may take where the output is no terminal, so that a pipe gets whole names."""
@@ -65,6 +65,24 @@ def show_runs(records: Sequence[TuningRecord]) -> None:
     ]
     columns = ["task", "model", "layer", "metric", "mean", "least", "most", "seeds"]
     show_table("fine-tuning", columns, rows)
+
+
+def show_agreements(cells: Sequence[AgreementRecord]) -> None:
+    """Print how well each estimator agrees with fine-tuning, best first."""
+    ordered = sorted(cells, key=lambda cell: (cell.setting, cell.model, -(cell.spearman or 0.0)))
+    rows = [
+        [
+            f"layers of {cell.model}" if cell.setting == "layers" else f"models, {cell.layer_policy} layer",
+            cell.estimator,
+            cell.candidates,
+            "–" if cell.spearman is None else f"{cell.spearman:.3f}",
+            cell.error if cell.p_value is None else f"{cell.p_value:.3g}",
+            f"{cell.smallest_p_value:.2g}",
+        ]
+        for cell in ordered
+    ]
+    columns = ["setting", "estimator", "candidates", "Spearman's ρ", "exact p", "smallest p"]
+    show_table("agreement with fine-tuning", columns, rows)
 
 
 def say(text: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import foretune.estimators
-from foretune.scoring import frame_labels, resolve_layers, score_candidate
+from foretune.sampling import frame_labels
+from foretune.scoring import resolve_layers, score_candidate
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Span, TaskData, Utterance

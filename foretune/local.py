@@ -1,0 +1,82 @@
+"""The study on a user's own data (the suite `local`): do rankings agree with fine-tuning there?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from foretune.ground_truth import LEAST_CANDIDATES, GroundTruth, Outcome
+from foretune.judging import POLICIES, over_layers, over_models
+from foretune.models import load_candidate
+from foretune.records import AgreementRecord, ScoreRecord, append, read_tuning
+from foretune.scoring import score_candidate
+from foretune.tasks.errors import InputError
+from foretune.tasks.task import Task
+from foretune.tasks.utterance import TaskData
+
+
+def judge(
+    task: Task,
+    data: TaskData,
+    models: Sequence[str],
+    *,
+    tuning: Sequence[Path],
+    output: Path | None = None,
+    estimators: Sequence[str] | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[AgreementRecord]:
+    """Score candidates by every estimator and hold the rankings against fine-tuning on the same data.
+
+    Models are judged where at least three were fine-tuned whole, layers of a model where at least
+    three of its layers were.
+
+    Args:
+        task: what the data are for.
+        data: scored on its training part.
+        models: names of candidates.
+        tuning: files of fine-tuning records, as `foretune tune` writes them.
+        output: file that the agreements are added to.
+        estimators: by name; all by default, those that lack something are recorded as failed.
+        device: a torch device.
+        seed: of everything random in scoring.
+        progress: called after each batch with the candidate, utterances done and in all.
+
+    Raises:
+        InputError: no record fits, a model was not fine-tuned, or there are too few candidates.
+    """
+    truth = GroundTruth(task.name, read_tuning(tuning))
+    scores: dict[str, dict[str, list[ScoreRecord]]] = {}
+    whole: dict[str, Outcome] = {}
+    cells: list[AgreementRecord] = []
+    for model in models:
+        candidate = load_candidate(model, device=device)
+        revisions = {"data_revision": data.revision, "model_revision": candidate.revision}
+        records = score_candidate(
+            candidate, task, data, estimators or "all", seed=seed, progress=_named(progress, model)
+        )
+        by_estimator: dict[str, list[ScoreRecord]] = {}
+        for record in records:
+            by_estimator.setdefault(record.estimator, []).append(record)
+        whole[model] = truth.full(model, candidate.num_layers, **revisions)
+        if model in truth.layered_models():
+            outcomes = truth.layers(model, **revisions)
+            cells += [over_layers(task, one, outcomes) for one in by_estimator.values()]
+        for estimator, found in by_estimator.items():
+            scores.setdefault(estimator, {})[model] = found
+    if len(whole) >= LEAST_CANDIDATES:
+        for found_scores in scores.values():
+            cells += [over_models(task, found_scores, whole, policy) for policy in POLICIES]
+    if not cells:
+        raise InputError(f"{len(whole)} models, too few for a ranking; fine-tune at least {LEAST_CANDIDATES}")
+    if output is not None:
+        for cell in cells:
+            append(output, cell)
+    return cells
+
+
+def _named(progress: Callable[[str, int, int], None] | None, model: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(model, done, total)

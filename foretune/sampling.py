@@ -1,0 +1,123 @@
+"""Which rows of the hidden states are samples, with which labels and groups.
+
+Utterance tasks: the mean over an utterance's valid frames is a sample, its label the task's, its
+group what the task's test part must not share with training (the speaker for emotions, the sentence
+for speakers): held-out scores then leave out what fine-tuning is tested without. Sequence tasks (ASR):
+a frame is a sample, its label the phone in whose span its centre lies by the corpus's true times, its
+group the utterance; frames outside of every span are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foretune.extraction import Batch
+from foretune.models.candidate import Candidate
+from foretune.tasks.errors import InputError
+from foretune.tasks.task import Task
+from foretune.tasks.utterance import Span, Utterance
+
+
+def frame_labels(phones: Sequence[Span], centres: NDArray[np.float64]) -> list[str | None]:
+    """Return the label of the span in which each frame's centre lies, None outside of every span.
+
+    Args:
+        phones: in order of time, not overlapping, half-open.
+        centres: of the frames, in seconds, shape (frames,).
+    """
+    starts = np.array([phone.start for phone in phones])
+    found = np.searchsorted(starts, centres, side="right") - 1
+    return [
+        phones[index].label if index >= 0 and centre < phones[index].end else None
+        for index, centre in zip(found, centres, strict=True)
+    ]
+
+
+@dataclass(slots=True)
+class Rows:
+    """The samples of a batch: how to get them from hidden states, and what is known of them."""
+
+    pooled: bool
+    mask: Tensor  # (batch, frames), bool: the frames that count
+    labels: NDArray[np.str_] | None
+    groups: NDArray[np.str_]
+
+    def select(self, hidden: Tensor) -> Tensor:
+        """Return the samples (N, D) of one layer's hidden states (batch, frames, D)."""
+        mask = self.mask.to(hidden.device)
+        if not self.pooled:
+            return hidden[mask]
+        # where, not a product: padding may hold anything
+        total = torch.where(mask[:, :, None], hidden, 0).sum(dim=1, dtype=torch.float64)
+        return (total / mask.sum(dim=1, keepdim=True)).float()
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Turns batches of utterances into samples."""
+
+    utterances: Sequence[Utterance]
+    pooled: bool
+    labels: Sequence[str] | None  # of whole utterances
+    framewise: bool  # frames are labelled by their phones
+    group_by: str  # column of an utterance whose value is its group
+
+    def rows(self, candidate: Candidate, batch: Batch) -> Rows:
+        """Return which samples a batch gives."""
+        chosen = [self.utterances[index] for index in batch.indices]
+        lengths = batch.states.lengths.cpu()
+        frames = batch.states.layers[0].shape[1]
+        mask = torch.arange(frames) < lengths[:, None]
+        if self.pooled:
+            labels = (
+                None if self.labels is None else np.array([self.labels[index] for index in batch.indices])
+            )
+            values = [getattr(each, self.group_by) for each in chosen]
+            pairs = zip(values, chosen, strict=True)
+            groups = np.array([each.id if value is None else str(value) for value, each in pairs])
+            return Rows(True, mask, labels, groups)
+        names: list[str] = []
+        if self.framewise:
+            centres = candidate.grid.centres(frames)
+            for row, each in enumerate(chosen):
+                found = frame_labels(each.phones, centres[: int(lengths[row])])
+                mask[row, : len(found)] = torch.tensor([label is not None for label in found])
+                names += [label for label in found if label is not None]
+        groups = np.repeat([each.id for each in chosen], mask.sum(dim=1).numpy())
+        return Rows(False, mask, np.array(names, dtype=np.str_) if self.framewise else None, groups)
+
+
+def target_sampler(task: Task, utterances: Sequence[Utterance]) -> Sampler:
+    """Return how target speech becomes labelled samples, having checked that it does."""
+    if not utterances:
+        raise InputError(f"{task.name}: there is no training utterance to score on")
+    if task.kind == "sequence":
+        untimed = [utterance for utterance in utterances if not utterance.phones]
+        if untimed:
+            raise InputError(
+                f"{untimed[0].id}: no true times of phones, which scoring {task.name} needs, as have "
+                f"{len(untimed)} of {len(utterances)} utterances; use speech with true times"
+            )
+        return Sampler(utterances, False, None, True, task.split_by)
+    labels = [task.target(utterance) for utterance in utterances]
+    if len(set(labels)) < 2:
+        raise InputError(f"{task.name}: every utterance has the label {labels[0]}; give at least two labels")
+    return Sampler(utterances, True, labels, False, task.split_by)
+
+
+def source_sampler(task: Task, utterances: Sequence[Utterance], *, labelled: bool) -> Sampler:
+    """Return how source speech becomes samples: as target speech does, but labels are not needed.
+
+    Frames outside of phones are dropped where the source has true times, as they are of target speech.
+    """
+    if task.kind == "sequence":
+        timed = all(utterance.phones for utterance in utterances)
+        return Sampler(utterances, False, None, timed, task.split_by)
+    labels = [task.target(utterance) for utterance in utterances] if labelled else None
+    return Sampler(utterances, True, labels, False, task.split_by)

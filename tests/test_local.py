@@ -1,0 +1,95 @@
+"""The study on a user's own data: scores and fine-tuning matched by data and weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from foretune import local
+from foretune.records import TuningRecord, append, provenance, read
+from foretune.tasks import get_task
+from foretune.tasks.errors import InputError
+from foretune.tasks.utterance import TaskData, Utterance
+
+REVISION = "d" * 12
+METRIC = {"one": 0.3, "two": 0.5, "three": 0.9}
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    train = [
+        Utterance(
+            f"u{number}",
+            (500 * (1 + number % 3) * rng.standard_normal(800)).astype(np.int16),
+            emotion="abc"[number % 3],
+            speaker=f"s{number % 4}",
+        )
+        for number in range(24)
+    ]
+    return TaskData("emotion_recognition", "mine", REVISION, train, train[:1])
+
+
+@pytest.fixture
+def candidates(monkeypatch, frame_statistics):
+    monkeypatch.setattr(local, "load_candidate", lambda name, device: frame_statistics(name))
+
+
+def tuned(model: str, layer: int, value: float, revision: str = REVISION) -> TuningRecord:
+    return TuningRecord(
+        task="emotion_recognition", suite="local", data_revision=revision, model=model,
+        provenance=provenance(), model_revision="0" * 12, protocol="layer", layer=layer, seed=0,
+        learning_rate=1e-3, steps=1, status="done", metric="unweighted_accuracy", direction="higher",
+        value=value, metrics={"unweighted_accuracy": value}, parameters_trained=1, train_utterances=24,
+        test_utterances=1, wall_seconds=2.0, cpu_seconds=2.0, peak_memory_bytes=1,
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("candidates")
+def test_models_are_judged_by_their_fine_tuning(data, tmp_path):
+    tuning, output = tmp_path / "tuning.jsonl", tmp_path / "out.jsonl"
+    for model, value in METRIC.items():
+        append(tuning, tuned(model, 2, value))
+    cells = local.judge(
+        get_task("emotion_recognition"), data, list(METRIC), tuning=[tuning], output=output,
+        estimators=["logme", "random"],
+    )  # fmt: skip
+    assert cells == read(output)
+    assert {(cell.setting, cell.estimator, cell.layer_policy) for cell in cells} == {
+        ("models", estimator, policy)
+        for estimator in ("logme", "random")
+        for policy in ("last", "best", "mean")
+    }
+    for cell in cells:
+        assert cell.suite == "mine"
+        assert dict(zip(cell.names, cell.values, strict=True)) == METRIC
+        assert cell.fine_tune_seconds == pytest.approx(6.0)
+        assert cell.p_value >= cell.smallest_p_value == pytest.approx(1 / 3)
+
+
+@pytest.mark.usefixtures("candidates")
+def test_layers_are_judged_where_they_were_fine_tuned(data, tmp_path):
+    tuning = tmp_path / "tuning.jsonl"
+    for layer, value in enumerate((0.2, 0.4, 0.3)):
+        append(tuning, tuned("one", layer, value))
+    (cell,) = local.judge(
+        get_task("emotion_recognition"), data, ["one"], tuning=[tuning], estimators=["depth"]
+    )
+    assert (cell.setting, cell.model, cell.names) == ("layers", "one", ["0", "1", "2"])
+    assert cell.spearman == pytest.approx(0.5)  # ranks 1 3 2 against 1 2 3
+
+
+@pytest.mark.usefixtures("candidates")
+def test_fine_tuning_on_other_data_does_not_count(data, tmp_path):
+    tuning = tmp_path / "tuning.jsonl"
+    append(tuning, tuned("one", 2, 0.5, revision="e" * 12))
+    with pytest.raises(InputError, match="one"):
+        local.judge(get_task("emotion_recognition"), data, ["one"], tuning=[tuning], estimators=["depth"])
+
+
+@pytest.mark.usefixtures("candidates")
+def test_too_few_candidates_are_refused(data, tmp_path):
+    tuning = tmp_path / "tuning.jsonl"
+    append(tuning, tuned("one", 2, 0.5))
+    with pytest.raises(InputError, match="too few for a ranking"):
+        local.judge(get_task("emotion_recognition"), data, ["one"], tuning=[tuning], estimators=["depth"])
