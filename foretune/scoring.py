@@ -328,7 +328,7 @@ class Prepared:
 
     def _cost(self, estimator: Estimator, lack: str) -> tuple[float, float, bool]:
         """Return seconds of forward passes and of accumulation that an estimator needs, and if any."""
-        if lack or estimator.needs <= {"metadata"}:
+        if lack or estimator.needs <= {"metadata", "other_tasks"}:
             return 0.0, 0.0, False
         forward, accumulate = self.target.forward_seconds, 0.0
         if "moments" in estimator.needs:
