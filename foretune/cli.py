@@ -102,7 +102,10 @@ def rank(
     estimator: Annotated[str, typer.Option(help="What scores; see `foretune list estimators`.")] = "logme",
     source: Annotated[
         Path | None,
-        typer.Option(help="Speech from the models' pre-training, for estimators that compare with it."),
+        typer.Option(
+            help="Speech from the models' pre-training, for estimators that compare with it: a manifest or "
+            "folder, or embedded for that of the shipped models."
+        ),
     ] = None,
     skip_bad: SkipBad = False,
     json: Annotated[Path | None, typer.Option(help="Write the ranking to this file too.")] = None,
@@ -237,7 +240,9 @@ def judge(
     estimator: Annotated[
         list[str] | None, typer.Option(help="What scores, once for each; all by default.")
     ] = None,
-    source: Annotated[Path | None, typer.Option(help="Speech from the models' pre-training.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Speech from the models' pre-training, as for rank.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Each agreement is added to this file.")] = LOCAL_RECORDS,
     suite: Annotated[str, typer.Option(help="Name under which the results are reported.")] = "local",
     skip_bad: SkipBad = False,

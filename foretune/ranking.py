@@ -23,6 +23,9 @@ from foretune.tasks.utterance import TaskData, Utterance
 Progress = Callable[[str, int, int], None]
 """Called with a candidate's name, the utterances done and those in all."""
 
+EMBEDDED_SOURCE = "embedded"
+"""Names, as a source, the synthetic speech that the shipped models were pre-trained on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -86,7 +89,8 @@ def rank(
         layers: `all`, the `last` of each candidate, or a list of layers that every one has.
         estimator: by name.
         source: for estimators that compare with pre-training speech: a manifest or audio folder of
-            it (no labels needed), or utterances; by default that of `data`, if it has any.
+            it (no labels needed), utterances, or `embedded` for what the shipped models were
+            pre-trained on; by default that of `data`, if it has any.
         skip_bad: leave bad rows of the manifests out, where otherwise they are an error.
         device: a torch device, for candidates given by name.
         seed: of everything random.
@@ -141,7 +145,12 @@ def load_data(
     if source is None:
         return loaded
     if isinstance(source, str | os.PathLike):
-        source = load_recordings(Path(source), **settings)
+        if str(source) == EMBEDDED_SOURCE:
+            from foretune.tasks.embedded.corpus import source_speech
+
+            source = source_speech()
+        else:
+            source = load_recordings(Path(source), **settings)
     return dataclasses.replace(loaded, source=tuple(source))
 
 

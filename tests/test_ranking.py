@@ -209,3 +209,10 @@ def test_source_speech_that_cannot_be_read(data, tmp_path):
     (tmp_path / "source.csv").write_text("path\nabsent.wav\n")
     with pytest.raises(InputError, match=r"source\.csv: 1 of 1 rows is bad: row 1 \(absent\.wav\)"):
         rank("emotion_recognition", data, ["fbank"], source=tmp_path / "source.csv")
+
+
+def test_the_source_of_the_shipped_models_goes_by_a_name(data, monkeypatch):
+    from foretune.tasks.embedded import corpus
+
+    monkeypatch.setattr(corpus, "source_speech", lambda: ("spoken",))
+    assert load_data(get_task("emotion_recognition"), data, source="embedded").source == ("spoken",)
