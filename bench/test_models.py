@@ -2,7 +2,8 @@
 
 A model's score is that of its last layer, as the ground truth fine-tunes whole encoders with a head on
 the last layer. Two other policies, the best layer and the mean over layers, are recorded beside it,
-but neither timed nor gated.
+but neither timed nor gated, and only of estimators that need no samples: those that do take seconds a
+layer, and would double the time of the study.
 
 What pytest-benchmark times is the estimator itself on the last layer of every model. `score_seconds`,
 `fine_tune_seconds` and `cost_ratio` are as in `test_layers.py`, summed over the models; the statistics
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from foretune.estimators import get_estimator
 from foretune.ground_truth import LEAST_CANDIDATES
 from foretune.judging import DEFAULT_POLICY, POLICIES, extra_info, over_models
 
@@ -40,13 +42,14 @@ def test_models(task_study: TaskStudy, estimator: str, gates: Gates, benchmark: 
     agreement = over_models(task_study.task, last, outcomes, DEFAULT_POLICY, gate)
     benchmark.extra_info.update(extra_info(agreement))
 
-    every = {model: found.scores(estimator) for model, found in features.items()}
+    from_samples = not get_estimator(estimator).needs.isdisjoint({"samples", "source"})
+    every = last if from_samples else {model: found.scores(estimator) for model, found in features.items()}
     for records in every.values():
         for record in records:
             task_study.study.append(record)
     task_study.study.append(agreement)
     for policy in POLICIES:
-        if policy != DEFAULT_POLICY:
+        if policy != DEFAULT_POLICY and not from_samples:
             task_study.study.append(over_models(task_study.task, every, outcomes, policy))
     if not agreement.passed:
         pytest.fail(gate.complaint(agreement.spearman, agreement.p_value, agreement.error), pytrace=False)
