@@ -25,8 +25,8 @@ LARGEST_FEATURE = 1e60
 BLOCK_ROWS = 4096
 """Rows that are looked at together."""
 
-BLOCK_NUMBERS = 2**18
-"""Features converted to float64 at a time (2 MiB): they stay in the cache, and need no memory to speak of."""
+BLOCK_NUMBERS = 2**17
+"""Features converted to float64 at a time (1 MiB): they stay in the cache, and need no memory to speak of."""
 
 
 class Moments(SufficientStatistics):
