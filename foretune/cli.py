@@ -314,7 +314,8 @@ def pretrain(
 @app.command()
 def report(
     records: Annotated[
-        list[Path] | None, typer.Option(help=f"Files of records, once for each; {RECORDS} by default.")
+        list[Path] | None,
+        typer.Option(help=f"Files of records, once for each; all *.jsonl in {RECORDS.parent} by default."),
     ] = None,
     output: Annotated[Path, typer.Option(help="The Markdown file to write.")] = Path("RESULTS.md"),
     ground_truth: Annotated[
@@ -329,7 +330,8 @@ def report(
     check_output(output, "--output")
     from foretune.report import write_report
 
-    write_report(records or [RECORDS], output, ground_truth or None)
+    found = records or sorted(RECORDS.parent.glob("*.jsonl")) or [RECORDS]
+    write_report(found, output, ground_truth or None)
     say(f"wrote {output}")
 
 

@@ -46,7 +46,7 @@ def judge(
     Raises:
         InputError: no record fits, a model was not fine-tuned, or there are too few candidates.
     """
-    truth = GroundTruth(task.name, read_tuning(tuning))
+    truth = GroundTruth(task.name, read_tuning(tuning), metric=task.metric)
     scores: dict[str, dict[str, list[ScoreRecord]]] = {}
     whole: dict[str, Outcome] = {}
     cells: list[AgreementRecord] = []
