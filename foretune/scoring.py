@@ -155,6 +155,7 @@ class Evidence:
     """What one pass over speech leaves of it: statistics of each layer, and what they cost."""
 
     moments: list[Moments] = field(default_factory=list)
+    class_moments: list[Moments] = field(default_factory=list)
     samples: list[Samples] = field(default_factory=list)
     utterances: int = 0
     rows: int = 0
@@ -179,15 +180,13 @@ def _gather(
     """Run the candidate over speech once and keep what the estimators need; samples only, without any."""
     evidence = Evidence(utterances=len(utterances))
     reservoirs: list[Reservoir] = []
-    if _any_needs(estimators, "moments"):
-        evidence.moments = [
-            Moments(
-                dimension,
-                grouped=any("groups" in each.needs and "samples" not in each.needs for each in estimators),
-                class_gram=_any_needs(estimators, "class_gram"),
-            )
-            for dimension in candidate.dimensions
-        ]
+    of_moments = [each for each in estimators if "moments" in each.needs]
+    by_class = [each for each in of_moments if "class_gram" in each.needs]
+    if len(of_moments) > len(by_class):
+        grouped = any("groups" in each.needs for each in of_moments)
+        evidence.moments = [Moments(dimension, grouped=grouped) for dimension in candidate.dimensions]
+    if by_class:  # apart from the groups: classes times groups would be too many Gram matrices
+        evidence.class_moments = [Moments(dimension, class_gram=True) for dimension in candidate.dimensions]
     if not estimators or _any_needs(estimators, "samples"):
         reservoirs = [Reservoir(MAX_SAMPLES, settings.seed) for _ in candidate.dimensions]
     batches = extract(candidate, utterances, batch_seconds=settings.batch_seconds, progress=settings.progress)
@@ -214,13 +213,15 @@ def _add(
     try:
         for layer, moments in enumerate(evidence.moments):
             moments.update(features[layer], rows.labels, rows.groups if moments.grouped else None)
+        for layer, moments in enumerate(evidence.class_moments):
+            moments.update(features[layer], rows.labels)
         updated = time.perf_counter()
         for layer, reservoir in enumerate(reservoirs):
             reservoir.update(features[layer], rows.labels, rows.groups)
     except ValueError as error:
         raise InputError(f"{candidate.name}: layer {layer}: {error}; the weights may be damaged") from None
     shared = selected - start
-    if evidence.moments:
+    if evidence.moments or evidence.class_moments:
         evidence.moments_seconds += shared + updated - selected
     if reservoirs:
         evidence.samples_seconds += shared + time.perf_counter() - updated
@@ -283,7 +284,7 @@ class Prepared:
         value, error, start = None, lack, time.perf_counter()
         if not lack:
             try:
-                value = estimator.score(self._inputs(layer))
+                value = estimator.score(self._inputs(layer, estimator))
             except ValueError as reason:  # degenerate features: this estimator fails, others may not
                 error = str(reason)
         seconds = time.perf_counter() - start
@@ -307,12 +308,14 @@ class Prepared:
             score_seconds=seconds,
         )
 
-    def _inputs(self, layer: int) -> Inputs:
+    def _inputs(self, layer: int, estimator: Estimator) -> Inputs:
+        moments = self.target.class_moments if "class_gram" in estimator.needs else self.target.moments
+
         def of(items: Sequence[Samples]) -> Samples | None:
             return items[layer] if items else None
 
         return Inputs(
-            moments=self.target.moments[layer] if self.target.moments else None,
+            moments=moments[layer] if moments else None,
             samples=of(self.target.samples),
             source=of(self.source.samples),
             metadata=Metadata(
