@@ -20,7 +20,7 @@ Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 def pactran_gaussian(
-    samples: Samples, *, factor: float = 1.0, prior: float = 10.0, limit: int = 1000, seed: int = 0
+    samples: Samples, *, factor: float = 1.0, prior: float = 10.0, limit: int = 500, seed: int = 0
 ) -> float:
     """Return minus the bound L(W, b) + ‖W‖²/(2 N φ) + s² K D/(2 N φ) · ln(1 + N φ tr H/(K D)).
 
@@ -84,5 +84,5 @@ PACTRAN = Estimator(
     needs=frozenset({"samples", "labels"}),
     compute=lambda inputs: pactran_gaussian(given(inputs.samples), seed=inputs.seed),
     reference="Ding et al., 2022, arXiv:2203.05126",
-    complexity="time n²·D + i·n·min(n, D)·C for n samples (at most 1000) and i steps, memory n·(D + C)",
+    complexity="time n²·D + i·n·min(n, D)·C for n samples (at most 500) and i steps, memory n·(D + C)",
 )
