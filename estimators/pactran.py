@@ -53,14 +53,17 @@ def pactran_gaussian(
     u, s, _ = np.linalg.svd(X, full_matrices=False)
     Z = u * s
     penalty = 1 / (n * factor)
+    # search in coordinates in which the Hessian of evenly spread predictions is the identity
+    curvature = np.append(s**2 / n, 1.0) * (1 - 1 / size) / size + penalty
+    scale = 1 / np.sqrt(curvature)[:, None]
 
     def objective(theta: Vector) -> tuple[float, Array]:
-        weights = theta.reshape(-1, size)
+        weights = theta.reshape(-1, size) * scale
         logs = log_softmax(Z @ weights[:-1] + weights[-1], axis=1)
         loss = -np.sum(Y * logs) / n + penalty / 2 * np.sum(weights[:-1] ** 2)
         error = (np.exp(logs) - Y) / n
         gradient = np.vstack([Z.T @ error + penalty * weights[:-1], error.sum(axis=0)])
-        return float(loss), gradient.ravel()
+        return float(loss), (gradient * scale).ravel()
 
     start = np.zeros((Z.shape[1] + 1) * size)
     found = scipy.optimize.minimize(
@@ -70,7 +73,7 @@ def pactran_gaussian(
         method="L-BFGS-B",
         options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-7},
     )
-    weights = found.x.reshape(-1, size)
+    weights = found.x.reshape(-1, size) * scale
     p = np.exp(log_softmax(Z @ weights[:-1] + weights[-1], axis=1))
     trace = float(np.sum((p * (1 - p)) * (1 + np.sum(Z**2, axis=1))[:, None])) / n
     parameters = size * dimension
