@@ -144,17 +144,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     After a session of the whole study, records of earlier sessions go: their cells may no longer exist.
     """
     config = session.config
-    path = _records(config)
-    before = config.stash.get(_BYTES_BEFORE, 0)
-    if hasattr(config, "workerinput") or not path.is_file() or path.stat().st_size <= before:
-        return  # a worker of pytest-xdist, or nothing was recorded
-    from foretune.records import AgreementRecord, latest, read, rewrite
+    study = config.stash.get(_STUDY, None)
+    if hasattr(config, "workerinput") or study is None or not study.recorded:
+        return  # a worker of pytest-xdist, or a session that recorded nothing: others may be writing
+    from foretune.records import AgreementRecord, compact, read
 
+    path, before = _records(config), config.stash.get(_BYTES_BEFORE, 0)
     of_session = read(path, offset=before)
     settings = {record.setting for record in of_session if isinstance(record, AgreementRecord)}
     ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     whole = ended and settings == {"layers", "models"} and not _is_part(config)
-    rewrite(path, latest(of_session if whole else read(path)))
+    compact(path, offset=before if whole else 0)
 
 
 def _is_part(config: pytest.Config) -> bool:

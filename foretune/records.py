@@ -242,18 +242,22 @@ def latest(records: Iterable[Record]) -> list[Record]:
     return list(last.values())
 
 
-def rewrite(path: Path, records: Iterable[Record]) -> None:
-    """Replace a file of records as a whole: readers see the old file or the new one.
+def compact(path: Path, *, offset: int = 0) -> None:
+    """Keep the last record of every run and cell; writers wait, readers see the old file or the new one.
+
+    Args:
+        path: the file.
+        offset: bytes to drop from its beginning, where earlier records end.
 
     Raises:
+        InputError: the file is missing, or a finished line is not a record.
         OSError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(record.model_dump_json(by_alias=True) + "\n" for record in records)
-    with FileLock(f"{path}.lock"):
+    with FileLock(f"{path}.lock"):  # held from reading on: what is appended meanwhile would be lost
+        lines = [record.model_dump_json(by_alias=True) for record in latest(read(path, offset=offset))]
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with temporary.open("wb") as file:
-            file.write(lines.encode())
+            file.write("".join(f"{line}\n" for line in lines).encode())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

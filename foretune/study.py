@@ -86,6 +86,7 @@ class Study:
         self.options = options
         self.tasks = functools.cache(self._task)
         self._scored: set[tuple[object, ...]] = set()
+        self.recorded = False
 
     @functools.cached_property
     def runs(self) -> list[TuningRecord]:
@@ -155,6 +156,7 @@ class Study:
             return
         append(self.options.records, record)
         self._scored.add(key)
+        self.recorded = True
 
     def drop_features(self, *, except_of: str) -> None:
         """Free the features of all tasks but one."""

@@ -370,6 +370,22 @@ class TestFixtures:
         session.run(path).assert_outcomes(passed=2)
         assert not session.records.exists()
 
+    def test_a_session_without_a_study_leaves_the_records_of_others_alone(self, session, pytester):
+        session.fine_tuned()
+        twice = session.truth.read_text()  # any records will do, each written twice
+        path = pytester.makepyfile(
+            f"""
+            from pathlib import Path
+
+            def test_another_process_records_meanwhile():
+                records = Path({str(session.records)!r})
+                records.parent.mkdir(parents=True, exist_ok=True)
+                records.write_text(2 * Path({str(session.truth)!r}).read_text())
+            """
+        )
+        session.run(path).assert_outcomes(passed=1)
+        assert session.records.read_text() == 2 * twice
+
     def test_the_plugin_itself_is_light(self):
         program = (
             "import sys, foretune.plugin\n"

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -210,17 +211,43 @@ class TestNumbers:
         assert [record.score for record in records.read(path)] == values
 
 
-class TestLatestAndRewrite:
+class TestLatestAndCompact:
     def test_the_last_of_a_cell_counts(self):
         kept = records.latest([score(score=1.0), tuning(), score(layer=4), score(score=2.0)])
         assert kept == [score(score=2.0), tuning(), score(layer=4)]
 
-    def test_rewrite_replaces_the_file(self, tmp_path):
+    def test_compact_keeps_the_last_of_each_cell(self, tmp_path):
         path = tmp_path / "records.jsonl"
-        records.append(path, score())
-        records.rewrite(path, [agreement(), tuning()])
-        assert records.read(path) == [agreement(), tuning()]
+        for record in (score(score=1.0), tuning(), score(score=2.0)):
+            records.append(path, record)
+        records.compact(path)
+        assert records.read(path) == [score(score=2.0), tuning()]
         assert {file.name for file in tmp_path.iterdir()} <= {"records.jsonl", "records.jsonl.lock"}
+
+    def test_compact_drops_what_lies_before(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        records.append(path, score(score=1.0))
+        before = path.stat().st_size
+        records.append(path, tuning())
+        records.compact(path, offset=before)
+        assert records.read(path) == [tuning()]
+
+    def test_a_writer_waits_for_compact(self, tmp_path, monkeypatch):
+        path = tmp_path / "records.jsonl"
+        records.append(path, score(score=1.0))
+        writer = threading.Thread(target=records.append, args=(path, tuning()))
+        read = records.read
+
+        def read_while_another_writes(path, *, offset=0):
+            found = read(path, offset=offset)
+            writer.start()
+            writer.join(0.2)  # it cannot end before the file is replaced
+            return found
+
+        monkeypatch.setattr(records, "read", read_while_another_writes)
+        records.compact(path)
+        writer.join()
+        assert read(path) == [score(score=1.0), tuning()]
 
 
 class TestReadTuning:
