@@ -27,6 +27,11 @@ _SUITES = {
     ),
 }
 
+_OTHER_SUITE = (
+    "Recordings scored and fine-tuned on by hand (`foretune tune`, `foretune judge`), not part of the "
+    "repository. The candidates are the small encoders that ship, pre-trained on synthetic speech."
+)
+
 _READING = """- **ρ** is Spearman's rank correlation between an estimator's scores and the results of real \
 fine-tuning, metrics turned so that higher is better: 1 is the same order, 0 no relation, -1 the reverse.
 - **p** is the share of all orders of the candidates whose |ρ| is at least that large: exact, two-sided. \
@@ -76,7 +81,7 @@ def _introduction() -> str:
 def _suite(
     suite: str, cells: Sequence[AgreementRecord], runs: Sequence[TuningRecord], *, first: bool
 ) -> list[str]:
-    title, description = _SUITES.get(suite, (f"Suite {suite}", "Data of the user's own."))
+    title, description = _SUITES.get(suite, (f"Suite: {suite}", _OTHER_SUITE))
     order = tables.estimator_order(cells)
     parts = [f"## {title}", description, _measured(cells, runs), tables.summary(cells)]
     parts.append(
