@@ -285,7 +285,7 @@ def test_the_process_ends_with_code_2_and_one_line(tmp_path: Path, rows: Rows) -
     break_file(tmp_path / rows[0]["path"], "unreadable")
     manifest = write_manifest(tmp_path, rows)
     done = subprocess.run(
-        [sys.executable, "-c", "from foretune.cli import main; main()", *rank(manifest)],
+        [sys.executable, "-P", "-c", "from foretune.cli import main; main()", *rank(manifest)],
         capture_output=True,
         text=True,
         check=False,

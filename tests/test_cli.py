@@ -207,7 +207,7 @@ def test_help_imports_nothing_heavy():
         "try: cli.main(['rank', '--help'])\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'scipy', 'sklearn'} & set(sys.modules)\nassert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True)
 
 
 def test_json_that_cannot_be_written_whole_leaves_what_was_there(tmp_path):

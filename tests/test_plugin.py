@@ -392,7 +392,7 @@ class TestFixtures:
             "heavy = {'torch', 'transformers', 'numpy', 'scipy', 'sklearn', 'datasets', 'pydantic'}\n"
             "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
         )
-        subprocess.run([sys.executable, "-c", program], check=True)
+        subprocess.run([sys.executable, "-P", "-c", program], check=True)
 
 
 class TestStudy:

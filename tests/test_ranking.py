@@ -149,7 +149,7 @@ def test_importing_the_package_imports_nothing_heavy():
         "import sys, foretune; heavy = {'torch', 'transformers', 'scipy', 'numpy'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
 
 
 def test_the_public_names_are_there():

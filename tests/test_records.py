@@ -151,7 +151,7 @@ class TestAppendAndRead:
             "    records.append(path, template.model_copy(\n"
             "        update={'layer': writer, 'seed': seed, 'error': 'x' * 9000}))\n"
         )
-        writers = [subprocess.Popen([sys.executable, "-c", program, path, str(i)]) for i in range(3)]
+        writers = [subprocess.Popen([sys.executable, "-P", "-c", program, path, str(i)]) for i in range(3)]
         assert [writer.wait() for writer in writers] == [0, 0, 0]
         found = [(record.layer, record.seed) for record in records.read(path)]
         assert sorted(found) == [(writer, seed) for writer in range(3) for seed in range(50)]

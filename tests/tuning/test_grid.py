@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+import subprocess
+import sys
 from collections import Counter
-from multiprocessing import get_context
 
 import pytest
 import torch
@@ -194,28 +194,20 @@ def test_outside_of_a_terminal_each_new_run_is_a_line(load, tuned, sets, tmp_pat
     assert "3/3" in lines[-1]
 
 
-def _hold(path, ready, key):
-    """Claim a run as a worker does, then wait to be killed."""
-    from filelock import FileLock
-
-    with FileLock(grid.claim(path, key)):
-        ready.set()
-        time.sleep(600)
-
-
 def test_a_claimed_run_is_left_alone_until_its_process_is_dead(load, tuned, sets, tmp_path):
     (run,) = plan(["emotion_recognition"], ["small"], layers=[0], seeds=1)
     path = tmp_path / "records.jsonl"
     worker = grid.Worker(path, sets, "cpu")
-    context = get_context("spawn")
-    ready = context.Event()
-    other = context.Process(target=_hold, args=(path, ready, worker.key(run)))
-    other.start()
-    assert ready.wait(60)
-    assert not worker.attempt(run, None)
-    assert not tuned
-    other.kill()
-    other.join()
+    program = (  # claims the run as a worker does, then waits to be killed
+        "import sys, time; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('claimed', flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-P", "-c", program, str(grid.claim(path, worker.key(run)))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "claimed\n"
+        assert not worker.attempt(run, None)
+        assert not tuned
+        other.kill()
     assert worker.attempt(run, None)
     assert len(tuned) == 1
 
