@@ -37,6 +37,7 @@ def tsne_distance(source: Samples, target: Samples, *, limit: int = 200, seed: i
             f"source has dimension {source.dimension}, features {target.dimension}; take one layer"
         )
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     x, y = source.subsample(limit, seed).features, target.subsample(limit, seed).features
     joint = np.concatenate([x, y]).astype(np.float64)
@@ -53,7 +54,8 @@ def tsne_distance(source: Samples, target: Samples, *, limit: int = 200, seed: i
         random_state=seed,
         n_jobs=1,
     )
-    embedding = tsne.fit_transform(joint / spread).astype(np.float64)
+    with threadpool_limits(1):  # for so few points, threads wait for each other longer than they compute
+        embedding = tsne.fit_transform(joint / spread).astype(np.float64)
     embedding -= embedding.mean(axis=0)
     embedding /= np.sqrt(np.mean(np.sum(embedding**2, axis=1)))
     medians = np.median(embedding[: len(x)], axis=0) - np.median(embedding[len(x) :], axis=0)
