@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from foretune.ground_truth import LEAST_CANDIDATES, GroundTruth, Outcome
 from foretune.judging import POLICIES, over_layers, over_models
 from foretune.models import load_candidate
+from foretune.ranking import Progress, name_progress
 from foretune.records import AgreementRecord, ScoreRecord, append, read_tuning
 from foretune.scoring import score_candidate
 from foretune.tasks.errors import InputError
@@ -25,7 +26,7 @@ def judge(
     estimators: Sequence[str] | None = None,
     device: str = "cpu",
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[AgreementRecord]:
     """Score candidates by every estimator and hold the rankings against fine-tuning on the same data.
 
@@ -54,7 +55,7 @@ def judge(
         candidate = load_candidate(model, device=device)
         revisions = {"data_revision": data.revision, "model_revision": candidate.revision}
         records = score_candidate(
-            candidate, task, data, estimators or "all", seed=seed, progress=_named(progress, model)
+            candidate, task, data, estimators or "all", seed=seed, progress=name_progress(progress, model)
         )
         by_estimator: dict[str, list[ScoreRecord]] = {}
         for record in records:
@@ -74,9 +75,3 @@ def judge(
         for cell in cells:
             append(output, cell)
     return cells
-
-
-def _named(progress: Callable[[str, int, int], None] | None, model: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(model, done, total)

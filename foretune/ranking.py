@@ -115,7 +115,7 @@ def rank(
             [estimator],
             layers=layers,
             seed=seed,
-            progress=_named(progress, candidate.name),
+            progress=name_progress(progress, candidate.name),
         )
     return Ranking(_rows(records), _provenance(task, loaded, records, path=data, device=device))
 
@@ -171,7 +171,8 @@ def _candidates(models: Sequence[str | Candidate]) -> list[str | Candidate]:
     return chosen
 
 
-def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+def name_progress(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    """Return what reports one candidate's progress under its name; None where nobody listens."""
     if progress is None:
         return None
     return lambda done, total: progress(name, done, total)
