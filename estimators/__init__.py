@@ -15,11 +15,12 @@ from .alpha_req import ALPHA_REQ
 from .baselines import DEPTH, DIMENSION, FEATURE_NORM, OTHER_TASKS, PARAMETERS, RANDOM
 from .cca import CCA, PWCCA
 from .cka import CKA
+from .discriminant_information import DISCRIMINANT_INFORMATION
 from .gbc import GBC, GBC_FULL
 from .h_score import H_SCORE, REGULARISED_H_SCORE
 from .held_out_evidence import HELD_OUT_EVIDENCE
 from .inputs import Inputs, Metadata
-from .jackknife import Jackknife, jackknife
+from .jackknife import Jackknife, jackknife, standard_errors
 from .knn import KNN
 from .lda import LDA
 from .leep import LEEP
@@ -64,12 +65,14 @@ __all__ = [
     "load_plugins",
     "register",
     "score",
+    "standard_errors",
 ]
 
 for _estimator in (
     LOGME,
     LOGME_PUBLISHED,
     HELD_OUT_EVIDENCE,
+    DISCRIMINANT_INFORMATION,
     RIDGE,
     H_SCORE,
     REGULARISED_H_SCORE,

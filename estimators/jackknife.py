@@ -5,7 +5,7 @@ Groups, such as speakers, are left out whole, since samples of one speaker are n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,8 @@ def jackknife(moments: Moments, estimator: Callable[[Moments], float]) -> Jackkn
 
     Args:
         moments: kept by group, with `grouped=True`; how many groups is set by `max_groups`.
-        estimator: a function of moments alone, such as `log_maximum_evidence`.
+        estimator: a function of moments alone, such as `log_maximum_evidence`. What it is given without a
+            group still has the other groups apart, so that it may leave out groups itself.
 
     Returns:
         Score of all samples, and its standard error in the score's own unit.
@@ -44,7 +45,48 @@ def jackknife(moments: Moments, estimator: Callable[[Moments], float]) -> Jackkn
     """
     check_groups(moments)
     score = estimator(moments)
-    replicates = np.array([estimator(moments.without(key)) for key in moments.groups])
+    return _from_replicates(moments, score, [estimator(moments.leave_out(key)) for key in moments.groups])
+
+
+def standard_errors(
+    moments: Moments, estimators: Mapping[str, Callable[[Moments], float]]
+) -> dict[str, float | None]:
+    """Return the jackknife standard errors of several scores, with one eigendecomposition a group for all.
+
+    Args:
+        moments: kept by group.
+        estimators: functions of moments, by name.
+
+    Returns:
+        By name, in the score's own unit; None where the estimator refuses the moments, with all groups or
+        without one of them, and for all where there are fewer than two groups.
+    """
+    if not moments.grouped or len(moments.groups) < 2:
+        return dict.fromkeys(estimators)
+    scores = {name: _score(estimator, moments) for name, estimator in estimators.items()}
+    replicates: dict[str, list[float | None]] = {name: [] for name in estimators}
+    for key in moments.groups:
+        others = moments.leave_out(key)  # one at a time in memory, with its spectra
+        for name, estimator in estimators.items():
+            replicates[name].append(None if scores[name] is None else _score(estimator, others))
+    errors: dict[str, float | None] = {}
+    for name, score in scores.items():
+        found = [value for value in replicates[name] if value is not None]
+        complete = score is not None and len(found) == len(moments.groups)
+        errors[name] = _from_replicates(moments, score, found).standard_error if complete else None
+    return errors
+
+
+def _score(estimator: Callable[[Moments], float], moments: Moments) -> float | None:
+    try:
+        value = estimator(moments)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _from_replicates(moments: Moments, score: float, values: Sequence[float]) -> Jackknife:
+    replicates = np.array(values)
     ratios = np.array([moments.n / moments.group(key).n for key in moments.groups])
     size = len(ratios)
     centre = size * score - np.sum((1 - 1 / ratios) * replicates)

@@ -11,7 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from .device_sums import DeviceSums, as_tensor, on_accelerator
 from .labels import bucket, encode, sort_key
 from .sufficient_statistics import SufficientStatistics
 from .sums import Sums
@@ -36,9 +38,8 @@ class Moments(SufficientStatistics):
     features that lie far from zero would lose the variance to rounding; raw and centred moments are
     both derived from them. Gram matrices are stored as packed triangles.
 
-    Tensors on an accelerator are accepted; a batch is copied to the CPU, because the statistics stay
-    there: float64 matrix products are slow on most accelerators, and the copy is smaller than the
-    statistics themselves for batches of fewer than D rows.
+    Of tensors on an accelerator with float64 (CUDA, ROCm), the sums gather there, and come to the host when
+    they are first read after an update; tensors of others (MPS) are copied to the host, batch by batch.
 
     Args:
         dimension: features per sample, D.
@@ -76,7 +77,8 @@ class Moments(SufficientStatistics):
         for label in classes or ():
             self._index.setdefault(label, len(self._index))
         self._shift: Array | None = None
-        self._parts: dict[Hashable, Sums] = {}
+        self._on_host: dict[Hashable, Sums] = {}
+        self._on_device: dict[Hashable, DeviceSums] = {}
         self._hashed = False
         self._labelled: bool | None = None
         self._cache: dict[str, Any] = {}
@@ -117,7 +119,10 @@ class Moments(SufficientStatistics):
                 `classes`, groups are missing, or labels came with some batches only. The message
                 names the argument and the first offending index; nothing has been added then.
         """
-        matrix = as_features(features, dimension=self.dimension)
+        if on_accelerator(features) and features.ndim == 2 and features.shape[1] == self.dimension:
+            matrix = as_tensor(features)
+        else:
+            matrix = as_features(features, dimension=self.dimension)
         _check_rows(matrix)
         rows = len(matrix)
         if self.grouped and groups is None:
@@ -128,7 +133,9 @@ class Moments(SufficientStatistics):
             return
         self._cache.clear()
         if self._shift is None:
-            self._shift = matrix[:BLOCK_ROWS].mean(axis=0, dtype=np.float64)
+            first = matrix[:BLOCK_ROWS]
+            first = first.cpu().numpy() if isinstance(first, Tensor) else first
+            self._shift = first.mean(axis=0, dtype=np.float64)
         if membership is None:
             self._add_rows(None, matrix, codes)
             return
@@ -150,7 +157,7 @@ class Moments(SufficientStatistics):
         return (
             not self._hashed
             and self.max_groups is not None
-            and len(self._parts.keys() | set(names)) > self.max_groups
+            and len(self._on_host.keys() | self._on_device.keys() | set(names)) > self.max_groups
         )
 
     def _hashed_parts(self) -> dict[Hashable, Sums]:
@@ -185,15 +192,48 @@ class Moments(SufficientStatistics):
         codes = np.array([self._index.setdefault(name, len(self._index)) for name in names], dtype=np.intp)
         return codes[inverse] if rows else codes
 
-    def _add_rows(self, key: Hashable, matrix: NDArray[Any], codes: NDArray[np.intp] | None) -> None:
-        part = self._parts.get(key)
+    def _add_rows(self, key: Hashable, matrix: Any, codes: NDArray[np.intp] | None) -> None:
+        if isinstance(matrix, Tensor):
+            sums = self._on_device.get(key)
+            if sums is None or sums.device != matrix.device:
+                self._bring_to_host()
+                sums = DeviceSums(self.dimension, self.has_class_gram, self._origin, matrix.device)
+                self._on_device[key] = sums
+            sums.add(matrix, codes, len(self._index))
+            return
+        part = self._on_host.get(key)
         if part is None:
-            part = self._parts[key] = Sums.zeros(self.dimension, self.has_class_gram)
+            part = self._on_host[key] = Sums.zeros(self.dimension, self.has_class_gram)
         part.grow(len(self._index))
         rows = max(512, BLOCK_NUMBERS // self.dimension)
+        block, squares = np.empty((2, min(rows, len(matrix)), self.dimension))
         for i in range(0, len(matrix), rows):
-            x = np.subtract(matrix[i : i + rows], self._origin, dtype=np.float64)
-            part.add(x, None if codes is None else codes[i : i + rows])
+            part_rows = min(rows, len(matrix) - i)
+            x = np.subtract(matrix[i : i + rows], self._origin, out=block[:part_rows], dtype=np.float64)
+            np.square(x, out=squares[:part_rows])
+            part.add(x, squares[:part_rows], None if codes is None else codes[i : i + rows])
+
+    @property
+    def _parts(self) -> dict[Hashable, Sums]:
+        """The sums of each group, all of them on the host."""
+        if self._on_device:
+            self._bring_to_host()
+        return self._on_host
+
+    @_parts.setter
+    def _parts(self, parts: dict[Hashable, Sums]) -> None:
+        self._on_host = parts
+
+    def _bring_to_host(self) -> None:
+        waiting, self._on_device = self._on_device, {}
+        for key, sums in waiting.items():
+            part = sums.to_host()
+            part.grow(len(self._index))
+            known = self._on_host.get(key)
+            if known is not None:
+                known.grow(len(self._index))
+                part = known.plus(part, 1)
+            self._on_host[key] = part
 
     # --- arithmetic
 
@@ -295,6 +335,18 @@ class Moments(SufficientStatistics):
         """
         return self.pooled() - self.group(key)
 
+    def leave_out(self, key: Hashable) -> Moments:
+        """Return the moments of all groups but one, the others still kept apart.
+
+        Raises:
+            ValueError: there is no such group.
+        """
+        if key not in self.groups:
+            raise ValueError(f"no group {key!r} in these moments")
+        result = self._like()
+        result._parts = {name: part.copy() for name, part in self._parts.items() if name != key}
+        return result
+
     def pooled(self) -> Moments:
         """Return the ungrouped moments of all samples."""
         result = self._like()
@@ -304,7 +356,7 @@ class Moments(SufficientStatistics):
         return result
 
 
-def _check_rows(matrix: NDArray[Any]) -> None:
+def _check_rows(matrix: Any) -> None:
     """Check that every feature is finite and that fourth powers of the rows' norms will be.
 
     Raises:
@@ -314,6 +366,7 @@ def _check_rows(matrix: NDArray[Any]) -> None:
         block = matrix[start : start + BLOCK_ROWS]
         low, high = float(block.min()), float(block.max())
         if not (low > -LARGEST_FEATURE and high < LARGEST_FEATURE):  # true of NaN as well
+            block = block.cpu().numpy() if isinstance(block, Tensor) else block
             row, column = (
                 int(i) for i in np.argwhere(~(np.abs(block.astype(np.float64)) < LARGEST_FEATURE))[0]
             )

@@ -73,8 +73,8 @@ class Sums:
             self.class_sums = np.pad(self.class_sums, ((0, missing), (0, 0)))
             self.class_squares = np.pad(self.class_squares, ((0, missing), (0, 0)))
 
-    def add(self, x: Array, codes: NDArray[np.intp] | None) -> None:
-        """Add samples x, shape (N, D), of the classes with these codes, shape (N,)."""
+    def add(self, x: Array, squares: Array, codes: NDArray[np.intp] | None) -> None:
+        """Add samples x, shape (N, D), with their squares, of the classes with these codes, shape (N,)."""
         rows = len(x)
         if self.by_class and codes is not None:
             order = np.argsort(codes, kind="stable")
@@ -83,7 +83,6 @@ class Sums:
                 self._add_gram(code, x[chosen])
         else:
             self._add_gram(EVERYTHING, x)
-        squares = np.square(x)
         norms = squares.sum(axis=1)
         self.n += rows
         self.cubes += norms @ x
