@@ -126,7 +126,7 @@ def rank(
     depths = _layers(layers)
     from foretune import ranking as ranking_
 
-    with progress_bars() as progress:
+    with progress_bars(speech=True) as progress:
         ranking = ranking_.rank(
             task,
             data,
@@ -263,7 +263,7 @@ def judge(
 
     declared = get_task(task)
     loaded = load_data(declared, data, source=source, skip_bad=skip_bad, report=say)
-    with progress_bars() as progress:
+    with progress_bars(speech=True) as progress:
         cells = local.judge(
             declared,
             replace(loaded, suite=suite),

@@ -42,7 +42,7 @@ def judge(
         estimators: by name; all by default, those that lack something are recorded as failed.
         device: a torch device.
         seed: of everything random in scoring.
-        progress: called after each batch with the candidate, utterances done and in all.
+        progress: called after each batch with the candidate, seconds of speech done and in all.
 
     Raises:
         InputError: no record fits, a model was not fine-tuned, or there are too few candidates.

@@ -20,8 +20,8 @@ from foretune.tasks.manifest import load_manifest, load_recordings
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData, Utterance
 
-Progress = Callable[[str, int, int], None]
-"""Called with a candidate's name, the utterances done and those in all."""
+Progress = Callable[[str, float, float], None]
+"""Called with a candidate's name, the seconds of speech done and those in all."""
 
 EMBEDDED_SOURCE = "embedded"
 """Names, as a source, the synthetic speech that the shipped models were pre-trained on."""
@@ -171,7 +171,7 @@ def _candidates(models: Sequence[str | Candidate]) -> list[str | Candidate]:
     return chosen
 
 
-def name_progress(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+def name_progress(progress: Progress | None, name: str) -> Callable[[float, float], None] | None:
     """Return what reports one candidate's progress under its name; None where nobody listens."""
     if progress is None:
         return None

@@ -63,7 +63,7 @@ def score_candidate(
         layers: `all`, the `last`, or a list of layers.
         seed: of the samples drawn and of everything random in the estimators.
         batch_seconds: most seconds of speech and padding in a forward pass.
-        progress: called after each batch with utterances done and in all.
+        progress: called after each batch with seconds of speech done and in all.
 
     Returns:
         One record for each layer and estimator, layers in order. `forward_seconds` and
@@ -110,7 +110,7 @@ def prepare(
         estimators: by name; what one of them needs and cannot have is told by its scores.
         seed: of the samples drawn and of everything random in the estimators.
         batch_seconds: most seconds of speech and padding in a forward pass.
-        progress: called after each batch with utterances done and in all.
+        progress: called after each batch with seconds of speech done and in all.
         other_tasks: by layer, how well it does on other tasks; see `Metadata.other_tasks`.
 
     Raises:

@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from foretune.tasks.errors import InputError
 
@@ -90,19 +100,32 @@ def say(text: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
 
 
+class SpeechColumn(ProgressColumn):
+    """Minutes of speech done and in all, and seconds of speech that a second takes in."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text; no rate before there is one."""
+        rate = "" if task.speed is None else f"  {task.speed:.1f} × real time"
+        return Text(f"{task.completed / 60:.1f}/{(task.total or 0) / 60:.1f} min of speech{rate}")
+
+
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Draw a bar for each name on standard error; nothing where that is no terminal.
+def progress_bars(*, speech: bool = False) -> Iterator[Callable[[str, float, float], None]]:
+    """Draw a bar for each name, with the time left, on standard error; nothing where that is no terminal.
+
+    Args:
+        speech: what is counted is seconds of speech, whose rate is shown; otherwise it is steps.
 
     Yields:
         A function of a name, what is done, and what there is in all.
     """
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    count = SpeechColumn() if speech else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def show(name: str, done: int, total: int) -> None:
+        def show(name: str, done: float, total: float) -> None:
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=total)
             bars.update(tasks[name], completed=done, total=total)

@@ -71,7 +71,7 @@ def test_the_caller_is_not_put_into_inference_mode(frame_statistics, utterances)
         assert not torch.is_inference_mode_enabled()
 
 
-def test_progress_counts_utterances(frame_statistics, utterances):
+def test_progress_counts_seconds_of_speech(frame_statistics, utterances):
     calls = []
     for _ in extract(
         frame_statistics(),
@@ -80,7 +80,9 @@ def test_progress_counts_utterances(frame_statistics, utterances):
         progress=lambda done, total: calls.append((done, total)),
     ):
         pass
-    assert calls[-1] == (6, 6)
+    seconds = sum(len(utterance.audio) for utterance in utterances) / 16_000
+    assert calls[0] == (1.0, pytest.approx(seconds))
+    assert calls[-1] == (pytest.approx(seconds), pytest.approx(seconds))
     assert calls == sorted(calls)
 
 

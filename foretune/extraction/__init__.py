@@ -1,0 +1,29 @@
+"""Hidden states of every layer, batch by batch, in one forward pass; never stored.
+
+Utterances are taken in order of length, so that batches hold little padding, and a batch holds no
+more samples, padding included, than its budget. The order does not depend on the budget.
+
+    batches.py     which utterances go together
+    windows.py     long recordings, cut and joined
+    reading.py     decoding ahead of the forward pass
+    precision.py   half precision, checked against float32
+    engine.py      `extract`, which joins them
+"""
+
+from .batches import BATCH_SECONDS, batches_by_length, samples
+from .engine import Batch, Progress, extract
+from .precision import LARGEST_DIFFERENCE, PRECISIONS
+from .windows import OVERLAP_SECONDS, WINDOW_SECONDS
+
+__all__ = [
+    "BATCH_SECONDS",
+    "LARGEST_DIFFERENCE",
+    "OVERLAP_SECONDS",
+    "PRECISIONS",
+    "WINDOW_SECONDS",
+    "Batch",
+    "Progress",
+    "batches_by_length",
+    "extract",
+    "samples",
+]

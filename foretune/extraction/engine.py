@@ -1,0 +1,121 @@
+"""The forward pass over many utterances."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from foretune.models.candidate import Candidate, HiddenStates
+from foretune.tasks.utterance import SAMPLE_RATE, Utterance
+
+from .batches import BATCH_SECONDS, batches_by_length, samples
+from .precision import autocast, check_precision, compare_with_float32
+from .reading import read_ahead
+from .windows import WINDOW_SECONDS, cut, join, longest_whole
+
+Progress = Callable[[float, float], None]
+"""Called with the seconds of speech done and those in all."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a candidate makes of a few utterances.
+
+    Attributes:
+        indices: of the utterances, in the sequence that was given.
+        states: their hidden states, on the candidate's device; whole, also of what was cut into windows.
+        seconds: waiting for the speech to be read, normalising and the forward pass took, wall time.
+    """
+
+    indices: list[int]
+    states: HiddenStates
+    seconds: float
+
+
+def extract(
+    candidate: Candidate,
+    utterances: Sequence[Utterance],
+    *,
+    batch_seconds: float = BATCH_SECONDS,
+    window_seconds: float = WINDOW_SECONDS,
+    dtype: str = "float32",
+    skip_batches: int = 0,
+    progress: Progress | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Iterator[Batch]:
+    """Run a candidate over utterances, longest first, under `torch.inference_mode()`.
+
+    Longest first, since what does not fit into memory should fail at once. What is longer than a
+    window makes a batch by itself, and is cut and joined (see `windows`).
+
+    Args:
+        candidate: its module is in evaluation mode.
+        utterances: each is read once, shortly before its batch's turn comes.
+        batch_seconds: most seconds of speech and padding in a forward pass; an utterance or window
+            that is longer goes by itself.
+        window_seconds: of the longest stretch of speech that goes through the candidate whole; less
+            where the candidate takes less.
+        dtype: one of `PRECISIONS`; half precision is checked against float32 on the first batch.
+        skip_batches: leave out so many batches, which an earlier run has done; the order of batches
+            depends on the lengths of the utterances and on `batch_seconds` alone.
+        progress: called after each batch; what is left out counts as done.
+        report: called with a line on how near half precision is to float32.
+
+    Yields:
+        Batches that cover every utterance once.
+
+    Raises:
+        InputError: an utterance cannot be read, or is too short for the candidate (the message names
+            it); half precision is too far from float32; or `dtype` is none of `PRECISIONS`.
+        ValueError: `batch_seconds` or `window_seconds` is not positive.
+    """
+    for name, seconds in (("batch_seconds", batch_seconds), ("window_seconds", window_seconds)):
+        if seconds <= 0:
+            raise ValueError(f"{name} is {seconds}; it must be positive")
+    check_precision(dtype)
+    candidate.module.eval()
+    lengths = [samples(utterance) for utterance in utterances]
+    batches = list(batches_by_length(lengths, batch_seconds, longest_whole(candidate, window_seconds)))
+    total = sum(lengths) / SAMPLE_RATE
+    done = sum(lengths[index] for batch in batches[:skip_batches] for index in batch) / SAMPLE_RATE
+    unchecked = dtype != "float32"
+    start = time.perf_counter()
+    for indices, waveforms in read_ahead(candidate, utterances, batches[skip_batches:]):
+        # not around the yield: these contexts would hold for the caller too
+        with torch.inference_mode():
+            states = _forward(candidate, waveforms, batch_seconds, window_seconds, dtype)
+            if candidate.device.type == "cuda":
+                torch.cuda.synchronize(candidate.device)
+            seconds = time.perf_counter() - start
+            if unchecked:
+                exact = _forward(candidate, waveforms, batch_seconds, window_seconds, "float32")
+                compare_with_float32(candidate, states, exact, dtype, report)
+                unchecked = False
+        yield Batch(indices, states, seconds)
+        done += sum(lengths[index] for index in indices) / SAMPLE_RATE
+        if progress is not None:
+            progress(done, total)
+        start = time.perf_counter()
+
+
+def _forward(
+    candidate: Candidate,
+    waveforms: Sequence[NDArray[np.float32]],
+    batch_seconds: float,
+    window_seconds: float,
+    dtype: str,
+) -> HiddenStates:
+    """Run the candidate over a batch, or over the windows of one long recording."""
+    with autocast(candidate, dtype):
+        windows = cut(candidate, len(waveforms[0]), window_seconds)
+        if len(windows) == 1:
+            return candidate.forward(candidate.batch(waveforms))
+        pieces = [waveforms[0][window.start : window.stop] for window in windows]
+        at_once = max(1, int(batch_seconds * SAMPLE_RATE / max(map(len, pieces))))
+        parts = [pieces[i : i + at_once] for i in range(0, len(pieces), at_once)]
+        return join(windows, [candidate.forward(candidate.batch(part)) for part in parts])
