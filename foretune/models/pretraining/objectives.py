@@ -31,9 +31,11 @@ class PretrainingObjective(nn.Module, ABC):
 
     Attributes:
         encoder: the part that ships.
+        vocabulary: what the encoder itself writes, by index; None where a head on top of it does.
     """
 
     encoder: Any
+    vocabulary: dict[str, int] | None = None
 
     @abstractmethod
     def loss(

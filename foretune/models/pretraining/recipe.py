@@ -1,11 +1,11 @@
-"""The recipes of the zoo: which encoder, which objective, which data, how long."""
+"""The recipes of the zoo and of the aligner: which encoder, which objective, which data, how long."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Objective = Literal["hubert", "wav2vec2", "ctc", "speaker"]
+Objective = Literal["hubert", "wav2vec2", "ctc", "speaker", "alignment"]
 
 WIDTH = 96
 
@@ -92,6 +92,14 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "speaker", "speaker", layers=6, steps=1800, learning_rate=1e-3,
             description="classification of the 80 pre-training speakers from mean-pooled frames",
+        ),
+        Recipe(  # a frame every 20 ms that sees 51 ms; no candidate, but what aligns transcripts for all
+            "aligner", "alignment", layers=4, steps=5000, learning_rate=1e-3, batch=8, utterances=6000,
+            description="letters by CTC within the true times of words, blank outside of them",
+            overrides={
+                "hidden_size": 128, "intermediate_size": 512, "conv_dim": [64, 128, 128],
+                "conv_kernel": [40, 16, 4], "conv_stride": [20, 8, 2], "num_conv_pos_embeddings": 32,
+            },
         ),
     )
 }  # fmt: skip

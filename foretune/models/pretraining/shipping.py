@@ -24,8 +24,22 @@ _PREPROCESSING: dict[str, object] = {
 }
 
 
+_CANDIDATE = (
+    "A small encoder for trying methods on, pre-trained on synthetic speech alone. The figure watched is",
+    "the accuracy on masked frames (HuBERT), the contrastive accuracy (wav2vec 2.0), the share of frames",
+    "that are not blank (CTC) or the accuracy on speakers.",
+)
+_ALIGNER = (
+    "Aligns transcripts in the Latin alphabet with speech; no candidate for rankings. It has heard synthetic",
+    "English alone: on real speech its times are rougher, on other languages rougher still. The figure",
+    "watched is the geometric mean of the probability of a frame's letter, given the word.",
+)
+
+
 def ship(trained: Trained, folder: Path) -> Path:
     """Write `config.json`, `model.safetensors`, `preprocessor_config.json`, `card.json`, `README.md`.
+
+    An aligner gets `vocab.json` too.
 
     Returns:
         The folder.
@@ -44,21 +58,26 @@ def ship(trained: Trained, folder: Path) -> Path:
     }
     _write(folder / "config.json", configuration)
     _write(folder / "preprocessor_config.json", _PREPROCESSING)
+    if trained.objective.vocabulary is not None:
+        _write(folder / "vocab.json", dict(trained.objective.vocabulary))
     card = _card(trained, folder / "model.safetensors")
     _write(folder / "card.json", card)
-    (folder / "README.md").write_text(_readme(card), encoding="utf-8")
+    text = _readme(card, aligner=trained.objective.vocabulary is not None)
+    (folder / "README.md").write_text(text, encoding="utf-8")
     return folder
 
 
 def _card(trained: Trained, weights: Path) -> dict[str, object]:
     recipe = trained.recipe
     last = trained.progress[-1].curve[-1]
+    seconds = sum(len(utterance.waveform()) for utterance in trained.utterances) / 16_000
+    speakers = len({utterance.speaker for utterance in trained.utterances})
     return {
         "name": recipe.name,
         "family": type(trained.objective.encoder).__name__,
         "objective": recipe.description,
-        "pretraining_data": f"embedded synthetic speech (espeak-ng), {recipe.utterances} utterances, "
-        f"{trained.seconds_of_speech / 3600:.2f} hours, 80 speakers",
+        "pretraining_data": f"embedded synthetic speech (espeak-ng), {len(trained.utterances)} utterances, "
+        f"{seconds / 3600:.2f} hours, {speakers} speakers",
         "licence": "Apache-2.0",
         "source_suite": "embedded",
         "parameters": sum(weight.numel() for weight in trained.objective.encoder.parameters()),
@@ -80,7 +99,7 @@ def _card(trained: Trained, weights: Path) -> dict[str, object]:
     }
 
 
-def _readme(card: dict[str, object]) -> str:
+def _readme(card: dict[str, object], *, aligner: bool) -> str:
     rows = (
         ("Encoder", "family"),
         ("Objective", "objective"),
@@ -100,13 +119,8 @@ def _readme(card: dict[str, object]) -> str:
     )
     lines = [f"# {card['name']}", "", "| | |", "|---|---|"]
     lines += [f"| {title} | {card[key]} |" for title, key in rows]
-    lines += [
-        "",
-        "A small encoder for trying methods on, pre-trained on synthetic speech alone. The figure watched is",
-        "the accuracy on masked frames (HuBERT), the contrastive accuracy (wav2vec 2.0), the share of frames",
-        f"that are not blank (CTC) or the accuracy on speakers. Made by `foretune pretrain {card['name']}`.",
-        "",
-    ]
+    about = _ALIGNER if aligner else _CANDIDATE
+    lines += ["", *about, f"Made by `foretune pretrain {card['name']}`.", ""]
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,8 @@ from foretune.models.frame_grid import FrameGrid
 from foretune.tasks.embedded.corpus import pretraining_corpus
 from foretune.tasks.utterance import Utterance
 
+from .alignment import Alignment
+from .alignment_speech import alignment_corpus
 from .batches import Batches
 from .objectives import Ctc, Hubert, PretrainingObjective, SpeakerClassification, Wav2Vec2
 from .recipe import Recipe
@@ -32,7 +34,7 @@ class Trained:
     recipe: Recipe
     objective: PretrainingObjective
     progress: list[Progress]
-    seconds_of_speech: float
+    utterances: Sequence[Utterance]
 
 
 def run(recipe: Recipe, work: Path, report: Report) -> Trained:
@@ -43,8 +45,8 @@ def run(recipe: Recipe, work: Path, report: Report) -> Trained:
         work: folder for checkpoints, which are resumed from.
         report: called with (stage, step, steps, loss, watched figure) at every checkpoint.
     """
-    utterances = pretraining_corpus(recipe.utterances)
-    seconds = sum(len(utterance.waveform()) for utterance in utterances) / 16_000
+    speak = alignment_corpus if recipe.objective == "alignment" else pretraining_corpus
+    utterances = speak(recipe.utterances)
     batches = Batches(utterances, recipe.batch, recipe.seed)
 
     def fit(objective: PretrainingObjective, stage: str, steps: int) -> Progress:
@@ -59,9 +61,9 @@ def run(recipe: Recipe, work: Path, report: Report) -> Trained:
         )
 
     if recipe.objective == "hubert":
-        return _hubert(recipe, utterances, seconds, fit)
+        return _hubert(recipe, utterances, fit)
     objective = _seeded(recipe, lambda: _objective(recipe, utterances))
-    return Trained(recipe, objective, [fit(objective, "training", recipe.steps)], seconds)
+    return Trained(recipe, objective, [fit(objective, "training", recipe.steps)], utterances)
 
 
 def _objective(recipe: Recipe, utterances: list[Utterance]) -> PretrainingObjective:
@@ -69,13 +71,14 @@ def _objective(recipe: Recipe, utterances: list[Utterance]) -> PretrainingObject
         return Wav2Vec2(recipe)
     if recipe.objective == "ctc":
         return Ctc(recipe, utterances)
+    if recipe.objective == "alignment":
+        return Alignment(recipe, utterances)
     return SpeakerClassification(recipe, utterances)
 
 
 def _hubert(
     recipe: Recipe,
     utterances: list[Utterance],
-    seconds: float,
     fit: Callable[[PretrainingObjective, str, int], Progress],
 ) -> Trained:
     """Learn clusters of MFCC; with a second iteration, those of a layer of the model that learned these."""
@@ -85,11 +88,11 @@ def _hubert(
     first = _seeded(recipe, lambda: Hubert(recipe, targets, _FIRST_CLUSTERS))
     one = fit(first, "iteration-1", recipe.first_steps or recipe.steps)
     if not recipe.first_steps:
-        return Trained(recipe, first, [one], seconds)
+        return Trained(recipe, first, [one], utterances)
     better = cluster(hidden(first.encoder, recipe.layers // 2, utterances), _SECOND_CLUSTERS, recipe.seed)
     second = _seeded(recipe, lambda: Hubert(recipe, better, _SECOND_CLUSTERS))
     two = fit(second, "iteration-2", recipe.steps)
-    return Trained(recipe, second, [one, two], seconds)
+    return Trained(recipe, second, [one, two], utterances)
 
 
 def _seeded(recipe: Recipe, make: Callable[[], _Made]) -> _Made:

@@ -1,0 +1,113 @@
+"""What the aligner learns by: letters within the true times of their words, blank outside of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+
+from foretune.models.frame_grid import FrameGrid
+from foretune.tasks.utterance import SAMPLE_RATE, Utterance
+
+from .alignment_speech import true_words
+from .objectives import PretrainingObjective
+from .recipe import Recipe
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+VOCABULARY: dict[str, int] = {"<pad>": 0, **{letter: index for index, letter in enumerate(LETTERS, start=1)}}
+"""As `vocab.json` has it; index 0 is CTC's blank."""
+
+_NO_BLANK = -12.0
+"""Log-probability of a blank inside of a word: of use only between equal letters, which CTC parts."""
+_TAIL = 0.03
+"""Seconds after the last phone that stay where they are when trailing silence goes to the front."""
+
+
+class Alignment(PretrainingObjective):
+    """CTC word by word, each within its true times, and blank against letters everywhere.
+
+    CTC on whole transcripts (Graves et al., 2006) is free to put a letter's one peak anywhere near its
+    sound and blank everywhere else. Here the probability of a frame is split in two: that it is blank,
+    which is learned from the true times of words, and, given that it is not, of each letter, which is
+    learned by CTC on each word alone and all but without blanks. So a word's letters share all of its
+    frames, and its boundaries are where it begins and ends.
+    """
+
+    def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
+        super().__init__()
+        self.vocabulary = VOCABULARY
+        configuration = Wav2Vec2Config(**recipe.configuration(), vocab_size=len(VOCABULARY), pad_token_id=0)
+        self.encoder = Wav2Vec2ForCTC(configuration)
+        self._grid = FrameGrid.of_convolutions(configuration.conv_kernel, configuration.conv_stride)
+        self._words = [true_words(utterance) for utterance in utterances]
+        self._seed = recipe.seed
+
+    def loss(
+        self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
+    ) -> tuple[Tensor, float]:
+        """Return the loss a frame; watches the geometric mean of a frame's probability, given its word."""
+        rng = np.random.default_rng((self._seed, 9, step))
+        values, shifts = self._vary(values, mask, indices, rng)
+        lengths = self.frames(mask)
+        logits = self.encoder(values, attention_mask=mask).logits
+        letters = logits[..., 1:].log_softmax(-1)
+        without_blank = functional.pad(letters, (1, 0), value=_NO_BLANK)
+        centres = self._grid.centres(logits.shape[1])
+        heard = torch.zeros(logits.shape[:2], dtype=torch.bool)
+        segments: list[Tensor] = []
+        targets: list[Tensor] = []
+        for row, index in enumerate(indices):
+            for word in self._words[index]:
+                begin, end = np.searchsorted(centres, [word.start + shifts[row], word.end + shifts[row]])
+                heard[row, begin:end] = True
+                if end > begin:
+                    segments.append(without_blank[row, begin:end])
+                    targets.append(torch.tensor([VOCABULARY[letter] for letter in word.label]))
+        of_letters = functional.ctc_loss(
+            pad_sequence(segments),
+            torch.cat(targets),
+            torch.tensor([len(segment) for segment in segments]),
+            torch.tensor([len(target) for target in targets]),
+            reduction="sum",
+            zero_infinity=True,  # a word that was spoken in fewer frames than it has letters
+        )
+        valid = torch.arange(logits.shape[1]) < lengths[:, None]
+        margin = logits[..., 0] - logits[..., 1:].logsumexp(-1)  # log odds of blank
+        of_blank = functional.binary_cross_entropy_with_logits(margin[valid], (~heard[valid]).float())
+        frames = sum(len(segment) for segment in segments)
+        watched = float(torch.exp(-of_letters.detach() / frames))
+        return of_letters / frames + of_blank, watched
+
+    def _vary(
+        self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Tensor, list[float]]:
+        """Move trailing silence to the front, colour the channel, add noise.
+
+        Returns:
+            Normalised waveforms, and by how many seconds each one's speech comes later.
+        """
+        varied, shifts = torch.zeros_like(values), []
+        for row, index in enumerate(indices):
+            samples = int(mask[row].sum())
+            end = int((self._words[index][-1].end + _TAIL) * SAMPLE_RATE)
+            shift = int(rng.integers(0, max(1, samples - end)))
+            waveform = torch.roll(values[row, :samples], shift)
+            response = rng.normal(0, 0.25, 9)
+            response[4] = 1.0
+            kernel = torch.from_numpy(response).float()
+            waveform = functional.conv1d(waveform[None, None], kernel[None, None], padding=4)[0, 0]
+            if rng.random() < 0.5:
+                noise = torch.from_numpy(rng.standard_normal(samples + 8)).float()
+                colour = torch.from_numpy(rng.normal(0, 1, 9)).float()
+                noise = functional.conv1d(noise[None, None], colour[None, None])[0, 0]
+                level = 10 ** (-rng.uniform(3, 30) / 20)
+                waveform = waveform / waveform.std() + level * noise / noise.std()
+            varied[row, :samples] = (waveform - waveform.mean()) / (waveform.std() + 1e-5)
+            shifts.append(shift / SAMPLE_RATE)
+        return varied, shifts
