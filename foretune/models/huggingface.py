@@ -29,8 +29,8 @@ def load_folder(folder: Path, name: str, *, device: str = "cpu", untrained: bool
         InputError: no folder, no configuration, an unknown architecture, no weights, pickled or
             damaged or incomplete weights, another sample rate than 16 kHz.
     """
-    config = _read_config(folder)
-    preprocessing = _read_json(folder / "preprocessor_config.json")
+    config = read_config(folder)
+    preprocessing = read_json(folder / "preprocessor_config.json")
     rate = preprocessing.get("sampling_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
         raise InputError(f"{folder}: the model takes speech at {rate} Hz; only {SAMPLE_RATE} Hz is supported")
@@ -61,8 +61,8 @@ def read_card(folder: Path) -> Card:
     Raises:
         InputError: one of the files is damaged.
     """
-    content = _read_json(folder / "card.json")
-    family = _read_json(folder / "config.json").get("model_type", "")
+    content = read_json(folder / "card.json")
+    family = read_json(folder / "config.json").get("model_type", "")
     named = ("pretraining_data", "objective", "licence", "source_suite")
     known = {field: str(content.pop(field)) for field in named if content.get(field)}
     return Card(family=str(content.pop("family", family)), details=content, **known)
@@ -75,7 +75,12 @@ def _is_convolutional(module: Any) -> bool:
     return parts and hasattr(config, "conv_kernel") and not hasattr(config, "squeeze_factor")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, empty where there is no file.
+
+    Raises:
+        InputError: it is not a JSON object.
+    """
     if not path.is_file():
         return {}
     try:
@@ -87,14 +92,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_config(folder: Path) -> Any:
+def read_config(folder: Path) -> Any:
+    """Return the configuration of a model folder, with masks and dropped layers turned off.
+
+    Raises:
+        InputError: no folder, no configuration, or one that `transformers` has no model for.
+    """
     from transformers import AutoConfig
 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a model folder made by save_pretrained")
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json in it; give a model folder made by save_pretrained")
-    stated = _read_json(folder / "config.json")
+    stated = read_json(folder / "config.json")
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except (ValueError, KeyError, OSError, TypeError):

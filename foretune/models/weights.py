@@ -35,18 +35,23 @@ def check_weights(folder: Path) -> None:
     raise InputError(f"{folder}: no weights in it; put model.safetensors beside config.json")
 
 
-def read_weights(folder: Path, config: Any) -> nn.Module:
+def read_weights(folder: Path, config: Any, *, ctc: bool = False) -> nn.Module:
     """Build the model of a configuration and fill it from a folder's safetensors, in float32.
+
+    Args:
+        folder: with the weights.
+        config: of `transformers`.
+        ctc: build the encoder with a head for CTC.
 
     Raises:
         InputError: the file is damaged, or does not hold every weight.
     """
     from safetensors import SafetensorError
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForCTC
 
     try:
         with _quiet():  # what it would report is checked below
-            module, loading = AutoModel.from_pretrained(
+            module, loading = (AutoModelForCTC if ctc else AutoModel).from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
