@@ -1,6 +1,7 @@
 """Long recordings: cut into overlapping windows, whose frames are joined into one sequence again.
 
-Windows start at multiples of the candidate's stride, so that their frames lie on the grid of the whole
+Windows start at multiples of the candidate's stride (in samples at 16 kHz: of the least number of
+strides that takes a whole number of them), so that their frames lie on the grid of the whole
 recording. They are equally long (but for the last one's odd samples) and evenly spread. A frame that two
 windows hold is taken from the window whose centre is nearer, the earlier one where both are as near; so
 each frame that is kept lies at least half an overlap away from where its window was cut.
@@ -16,11 +17,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from foretune.models.candidate import Candidate, HiddenStates
+from foretune.tasks.utterance import SAMPLE_RATE
 
 WINDOW_SECONDS = 30.0
 """Longer recordings are cut: attention takes time and memory quadratic in the length."""
@@ -32,7 +35,13 @@ of the convolutions that encode positions (wav2vec 2.0's see 1.3 s to either sid
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of a recording, in samples, half-open, and the frame of the recording it starts at."""
+    """A stretch of a recording.
+
+    Attributes:
+        start: its first sample, at 16 kHz.
+        stop: the sample after its last.
+        first_frame: the frame of the recording that is its first.
+    """
 
     start: int
     stop: int
@@ -40,8 +49,8 @@ class Window:
 
 
 def longest_whole(candidate: Candidate, window_seconds: float = WINDOW_SECONDS) -> int:
-    """Return the samples of the longest recording that is not cut."""
-    most = int(window_seconds * candidate.sample_rate)
+    """Return the samples, at 16 kHz, of the longest recording that is not cut."""
+    most = int(window_seconds * SAMPLE_RATE)
     return most if candidate.longest is None else min(most, candidate.longest)
 
 
@@ -50,19 +59,24 @@ def cut(candidate: Candidate, samples: int, window_seconds: float = WINDOW_SECON
 
     Args:
         candidate: tells the frame grid, and the most samples that it takes.
-        samples: of the recording.
+        samples: of the recording, at 16 kHz.
         window_seconds: of the longest window; the candidate's own limit holds too.
     """
-    stride = candidate.grid.stride
     most = longest_whole(candidate, window_seconds)
     if samples <= most:
         return [Window(0, samples, 0)]
-    length = max(most // stride, 1)  # in strides, as all below
-    overlap = min(int(OVERLAP_SECONDS * candidate.sample_rate) // stride, length // 4)
-    last = math.ceil(samples / stride) - length
+    # a step is the least number of frames that takes a whole number of samples: one frame at 16 kHz
+    stride = Fraction(candidate.grid.stride * SAMPLE_RATE, candidate.grid.sample_rate)
+    step, frames = stride.numerator, stride.denominator
+    length = max(most // step, 1)  # in steps, as all below
+    # an unpadded stack of convolutions gives some frames less than there are strides
+    lost = math.ceil(max(0, length * frames - candidate.grid.frames(length * step)) / frames)
+    length = max(length, lost + 1)
+    overlap = max(min(int(OVERLAP_SECONDS * SAMPLE_RATE) // step, length // 4), lost)
+    last = math.ceil(samples / step) - length
     count = 1 + math.ceil(last / (length - overlap))
     starts = [last * number // (count - 1) for number in range(count)]
-    return [Window(start * stride, min((start + length) * stride, samples), start) for start in starts]
+    return [Window(start * step, min((start + length) * step, samples), start * frames) for start in starts]
 
 
 def join(windows: Sequence[Window], states: Sequence[HiddenStates]) -> HiddenStates:

@@ -22,8 +22,6 @@ STRIDE = 160
 class OnlyGrid:
     """What of a candidate decides how it is cut."""
 
-    sample_rate = 16_000
-
     def __init__(self, grid, longest=None):
         self.grid = grid
         self.longest = longest
@@ -31,6 +29,7 @@ class OnlyGrid:
 
 UNPADDED = FrameGrid(stride=320, receptive_field=400)
 CENTRED = FrameGrid(stride=320, receptive_field=1040, offset=-520)
+OTHER_RATE = FrameGrid(stride=320, receptive_field=600, sample_rate=24_000)  # 213⅓ samples at 16 kHz
 
 
 def test_a_recording_that_fits_is_one_window():
@@ -57,30 +56,33 @@ def test_the_candidates_own_limit_holds():
 @given(
     samples=st.integers(400, 3_000_000),
     window_seconds=st.floats(0.1, 60.0),
-    grid=st.sampled_from([UNPADDED, CENTRED]),
+    grid=st.sampled_from([UNPADDED, CENTRED, OTHER_RATE]),
 )
 def test_windows_cover_the_recording_on_its_grid(samples, window_seconds, grid):
     windows = cut(OnlyGrid(grid), samples, window_seconds)
     assert windows[0].start == 0
     assert windows[-1].stop == samples
-    assert all(window.start == window.first_frame * grid.stride for window in windows)
+    stride = grid.stride * 16_000 / grid.sample_rate
+    assert all(window.start == window.first_frame * stride for window in windows)
     assert all(window.stop - window.start <= window_seconds * 16_000 for window in windows)
     # but for the last one's odd samples, all are equally long: nothing is padded
     assert len({window.stop - window.start for window in windows[:-1]}) <= 1
     if len(windows) > 1:
         length = windows[0].stop
-        assert length - (windows[-1].stop - windows[-1].start) < grid.stride
-        overlap = min(64_000, length // 4) // grid.stride * grid.stride
+        step = 640 if grid is OTHER_RATE else grid.stride
+        assert length - (windows[-1].stop - windows[-1].start) < step
+        overlap = min(64_000 // step, length // step // 4) * step
         for one, other in itertools.pairwise(windows):
             assert one.stop - other.start >= overlap
-        assert len(windows) == 1 or samples > longest_whole(OnlyGrid(grid), window_seconds)
+            assert one.first_frame + grid.frames(length) >= other.first_frame  # no frame is missed
+        assert samples > longest_whole(OnlyGrid(grid), window_seconds)
 
 
 @settings(deadline=None, max_examples=200)
 @given(
     samples=st.integers(2_000, 1_000_000),
     window_seconds=st.floats(0.1, 20.0),
-    grid=st.sampled_from([UNPADDED, CENTRED]),
+    grid=st.sampled_from([UNPADDED, CENTRED, OTHER_RATE]),
     at_once=st.integers(1, 4),
 )
 def test_every_frame_comes_once_from_the_window_whose_centre_is_nearest(
