@@ -108,6 +108,10 @@ def rank(
         ),
     ] = None,
     skip_bad: SkipBad = False,
+    standard_errors: Annotated[
+        bool,
+        typer.Option(help="Say how sure scores made from moments are, by leaving out groups of samples."),
+    ] = True,
     json: Annotated[Path | None, typer.Option(help="Write the ranking to this file too.")] = None,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -135,6 +139,7 @@ def rank(
             estimator=estimator,
             source=source,
             skip_bad=skip_bad,
+            standard_errors=standard_errors,
             device=device,
             seed=seed,
             progress=progress,

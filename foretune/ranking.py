@@ -37,6 +37,7 @@ class Row:
         layer: its layer.
         estimator: what scored it.
         score: higher predicts better transfer.
+        standard_error: of the score, by leaving out groups of samples; None where there is none.
     """
 
     rank: int
@@ -44,6 +45,7 @@ class Row:
     layer: int
     estimator: str
     score: float
+    standard_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def rank(
     estimator: str = "logme",
     source: str | os.PathLike[str] | Sequence[Utterance] | None = None,
     skip_bad: bool = False,
+    standard_errors: bool = True,
     device: str = "cpu",
     seed: int = 0,
     progress: Progress | None = None,
@@ -92,6 +95,7 @@ def rank(
             it (no labels needed), utterances, or `embedded` for what the shipped models were
             pre-trained on; by default that of `data`, if it has any.
         skip_bad: leave bad rows of the manifests out, where otherwise they are an error.
+        standard_errors: say how sure the scores are that are made from moments (see `score_candidate`).
         device: a torch device, for candidates given by name.
         seed: of everything random.
         progress: called after each batch.
@@ -114,6 +118,7 @@ def rank(
             loaded,
             [estimator],
             layers=layers,
+            standard_errors=standard_errors,
             seed=seed,
             progress=name_progress(progress, candidate.name),
         )
@@ -192,7 +197,14 @@ def _rows(records: Sequence[ScoreRecord]) -> list[Row]:
     for place, (score, record) in enumerate(scored, start=1):
         tied = bool(rows) and rows[-1].score == score
         rows.append(
-            Row(rows[-1].rank if tied else place, record.model, record.layer, record.estimator, score)
+            Row(
+                rows[-1].rank if tied else place,
+                record.model,
+                record.layer,
+                record.estimator,
+                score,
+                record.standard_error,
+            )
         )
     return rows
 

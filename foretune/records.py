@@ -97,6 +97,7 @@ class ScoreRecord(_Record):
     layer: int
     estimator: str
     score: float | None
+    standard_error: float | None = None
     error: str = ""
     seed: int
     utterances: int

@@ -8,6 +8,8 @@ cut after layer l for fine-tuning has its final norm, where the family has one, 
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from foretune.estimators import (
     Samples,
     get_estimator,
     load_plugins,
+    standard_errors,
 )
 from foretune.extraction import BATCH_SECONDS, Batch, Progress, extract
 from foretune.models.candidate import Candidate
@@ -45,6 +48,7 @@ def score_candidate(
     estimators: Sequence[str] | Literal["all"],
     *,
     layers: Layers = "all",
+    standard_errors: bool = False,
     seed: int = 0,
     batch_seconds: float = BATCH_SECONDS,
     progress: Progress | None = None,
@@ -61,6 +65,8 @@ def score_candidate(
         data: its `train` part is scored on, its `source` part is what target speech is compared with.
         estimators: by name, or `all` that are registered.
         layers: `all`, the `last`, or a list of layers.
+        standard_errors: give scores made from moments their standard errors, by leaving out groups (speakers,
+            sentences or utterances, in eight parts); costs as many eigendecompositions a layer.
         seed: of the samples drawn and of everything random in the estimators.
         batch_seconds: most seconds of speech and padding in a forward pass.
         progress: called after each batch with seconds of speech done and in all.
@@ -85,9 +91,22 @@ def score_candidate(
                 raise InputError(f"estimator {each.name}: {reason}")
     names = [each.name for each in chosen]
     prepared = prepare(
-        candidate, task, data, names, seed=seed, batch_seconds=batch_seconds, progress=progress
+        candidate,
+        task,
+        data,
+        names,
+        grouped=standard_errors,
+        seed=seed,
+        batch_seconds=batch_seconds,
+        progress=progress,
     )
-    return [prepared.score(depth, name) for depth in depths for name in names]
+    records = []
+    for depth in depths:
+        errors = prepared.standard_errors(depth) if standard_errors else {}
+        for name in names:
+            record = prepared.score(depth, name)
+            records.append(record.model_copy(update={"standard_error": errors.get(name)}))
+    return records
 
 
 def prepare(
@@ -96,6 +115,7 @@ def prepare(
     data: TaskData,
     estimators: Sequence[str],
     *,
+    grouped: bool = False,
     seed: int = 0,
     batch_seconds: float = BATCH_SECONDS,
     progress: Progress | None = None,
@@ -108,6 +128,7 @@ def prepare(
         task: tells the labels.
         data: as for `score_candidate`.
         estimators: by name; what one of them needs and cannot have is told by its scores.
+        grouped: keep moments by group even where no estimator needs that, for standard errors.
         seed: of the samples drawn and of everything random in the estimators.
         batch_seconds: most seconds of speech and padding in a forward pass.
         progress: called after each batch with seconds of speech done and in all.
@@ -120,7 +141,7 @@ def prepare(
     chosen = _resolve_estimators(estimators)
     lacking = {each.name: _lack(each, data) for each in chosen}
     scorable = [each for each in chosen if not lacking[each.name]]
-    settings = _PassSettings(seed, batch_seconds, progress)
+    settings = _PassSettings(grouped, seed, batch_seconds, progress)
     target, source = Evidence(), Evidence()
     if _any_needs(scorable, "moments", "samples", "labels", "groups"):
         sampler = target_sampler(task, data.train)
@@ -165,6 +186,7 @@ class Evidence:
 
 
 class _PassSettings(NamedTuple):
+    grouped: bool
     seed: int
     batch_seconds: float
     progress: Progress | None
@@ -183,7 +205,7 @@ def _gather(
     of_moments = [each for each in estimators if "moments" in each.needs]
     by_class = [each for each in of_moments if "class_gram" in each.needs]
     if len(of_moments) > len(by_class):
-        grouped = any("groups" in each.needs for each in of_moments)
+        grouped = settings.grouped or any("groups" in each.needs for each in of_moments)
         evidence.moments = [Moments(dimension, grouped=grouped) for dimension in candidate.dimensions]
     if by_class:  # apart from the groups: classes times groups would be too many Gram matrices
         evidence.class_moments = [Moments(dimension, class_gram=True) for dimension in candidate.dimensions]
@@ -308,6 +330,24 @@ class Prepared:
             score_seconds=seconds,
         )
 
+    def standard_errors(self, layer: int) -> dict[str, float | None]:
+        """Return the jackknife standard errors of a layer's scores, by estimator.
+
+        None where there is none: the score is not made from moments alone or from class Gram matrices (which
+        are not kept by group), the moments were not kept by group, or a score fails without one of them.
+        """
+        named = [get_estimator(name) for name, lack in self.lacking.items() if not lack]
+        inputs = {each.name: self._inputs(layer, each) for each in named}
+        functions = {
+            each.name: functools.partial(_score_moments, each, inputs[each.name])
+            for each in named
+            if "moments" in each.needs and each.needs.isdisjoint({"samples", "source", "class_gram"})
+        }
+        errors = dict[str, float | None].fromkeys(self.lacking)
+        if functions:
+            errors |= standard_errors(self.target.moments[layer], functions)
+        return errors
+
     def _inputs(self, layer: int, estimator: Estimator) -> Inputs:
         moments = self.target.class_moments if "class_gram" in estimator.needs else self.target.moments
 
@@ -342,3 +382,7 @@ class Prepared:
             forward += self.source.forward_seconds
             accumulate += self.source.samples_seconds
         return forward, accumulate, True
+
+
+def _score_moments(estimator: Estimator, inputs: Inputs, moments: Moments) -> float:
+    return estimator.score(dataclasses.replace(inputs, moments=moments))

@@ -40,21 +40,29 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
         numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(_number(cell) if isinstance(cell, float) else str(cell) for cell in row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(console.width, NARROWEST))
     console.print(table)
 
 
+def _number(value: float) -> str:
+    """Return four decimals, or three significant digits of what is too small for that."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.3g}"
+
+
 def show_ranking(ranking: Ranking) -> None:
     """Print a ranking, and what it was made from."""
     facts = ranking.provenance
-    show_table(
-        f"{facts['task']}, best first",
-        ["rank", "model", "layer", ranking.rows[0].estimator],
-        [[row.rank, row.model, row.layer, row.score] for row in ranking.rows],
-    )
+    columns = ["rank", "model", "layer", ranking.rows[0].estimator]
+    rows: list[list[object]] = [[row.rank, row.model, row.layer, row.score] for row in ranking.rows]
+    errors = [row.standard_error for row in ranking.rows]
+    if any(error is not None for error in errors):
+        columns.append("± s.e.")
+        for cells, error in zip(rows, errors, strict=True):
+            cells.append("–" if error is None else error)
+    show_table(f"{facts['task']}, best first", columns, rows)
     say(
         f"scored on {facts['train_utterances']} training utterances of {facts['data']} "
         f"({facts['test_utterances']} kept for testing) in {facts['seconds']:.1f} s, "

@@ -64,7 +64,7 @@ def test_rank_writes_the_same_as_json(run, manifest, tmp_path):
     content = json.loads(target.read_text())
     assert set(content) == {"ranking", "provenance"}
     (row,) = content["ranking"]
-    assert set(row) == {"rank", "model", "layer", "estimator", "score"}
+    assert set(row) == {"rank", "model", "layer", "estimator", "score", "standard_error"}
     assert (row["rank"], row["model"], row["layer"], row["estimator"]) == (1, "fbank", 0, "logme")
     assert f"{row['score']:.4f}" in out
     assert content["provenance"]["data"] == str(manifest)

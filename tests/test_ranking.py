@@ -84,8 +84,10 @@ def test_a_ranking_is_plain_json(frame_statistics, data):
             "layer": 1,
             "estimator": "logme",
             "score": ranking.rows[0].score,
+            "standard_error": ranking.rows[0].standard_error,
         }
     ]
+    assert ranking.rows[0].standard_error > 0
     facts = content["provenance"]
     assert facts["models"] == {"frame-statistics": "0" * 12}
     assert (facts["task"], facts["data"], facts["data_revision"]) == (

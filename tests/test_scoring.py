@@ -314,3 +314,27 @@ def test_features_that_are_not_numbers_name_the_model_and_the_layer(frame_statis
 
     with pytest.raises(InputError, match=r"broken: layer 1: features\[\d+, 0\] is nan"):
         score_candidate(Broken("broken"), task, request.getfixturevalue(fixture), ["logme"])
+
+
+def test_scores_made_from_moments_have_standard_errors_when_asked(frame_statistics, emotion_data):
+    from foretune.estimators import Moments, jackknife
+    from foretune.estimators.logme import log_maximum_evidence
+
+    candidate, task = frame_statistics(), get_task("emotion_recognition")
+    names = ["logme", "held_out_evidence", "knn", "gbc_full", "depth"]
+    records = score_candidate(candidate, task, emotion_data, names, layers=[1], standard_errors=True)
+    found = {record.estimator: record for record in records}
+    rows = [
+        candidate.forward(candidate.batch([each.waveform()])).layers[1][0].double().mean(dim=0).float()
+        for each in emotion_data.train
+    ]
+    labels = [each.emotion for each in emotion_data.train]
+    speakers = [each.speaker for each in emotion_data.train]
+    expected = jackknife(Moments.of(torch.stack(rows), labels, speakers), log_maximum_evidence)
+    assert found["logme"].score == pytest.approx(expected.score, rel=RTOL)
+    assert found["logme"].standard_error == pytest.approx(expected.standard_error, rel=1e-4)
+    assert found["held_out_evidence"].standard_error > 0
+    assert [found[name].standard_error for name in ("knn", "gbc_full", "depth")] == [None] * 3
+    (plain,) = score_candidate(candidate, task, emotion_data, ["logme"], layers=[1])
+    assert plain.standard_error is None
+    assert plain.score == pytest.approx(found["logme"].score, rel=1e-9)
