@@ -1,0 +1,225 @@
+"""Aligned speech: when each word and letter was spoken, and how sure the aligner is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretune.models.frame_grid import FrameGrid
+from foretune.tasks.errors import InputError
+from foretune.tasks.utterance import SAMPLE_RATE, Span, Utterance
+
+from .aligners import Aligner, Identity, token_indices
+from .forced import STAR_TOKEN, Path, forced_align
+from .normalise import STAR, Transcript, normalise
+
+LEAST_CONFIDENCE = -5.0
+"""Utterances whose confidence is lower are left out; see `Aligned.confidence`."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of utterances done and the number in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedSpan(Span):
+    """A span with the aligner's confidence in it.
+
+    Attributes:
+        confidence: mean log-probability (natural) of its letters over its frames, at most 0; NaN for a
+            span of stars alone.
+    """
+
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """An aligned utterance.
+
+    Attributes:
+        id: of the utterance.
+        words: in order, labelled as the transcript has them; each from its first letter to its last.
+        tokens: letters and stars, in order; a span covers its frames, each a stride wide about its centre.
+        confidence: mean natural log-probability per frame of the letters that are aligned to it, over
+            the frames that belong to letters; at most 0.
+        dropped: characters of the transcript that were dropped.
+        starred: characters that a star stands for.
+    """
+
+    id: str
+    words: tuple[AlignedSpan, ...]
+    tokens: tuple[AlignedSpan, ...]
+    confidence: float
+    dropped: str = ""
+    starred: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; times in seconds."""
+
+        def plain(span: AlignedSpan) -> dict[str, Any]:
+            sure = None if np.isnan(span.confidence) else round(span.confidence, 4)
+            return {
+                "label": span.label,
+                "start": round(span.start, 4),
+                "end": round(span.end, 4),
+                "confidence": sure,
+            }
+
+        return {
+            "id": self.id,
+            "confidence": round(self.confidence, 4),
+            "words": [plain(span) for span in self.words],
+            "tokens": [plain(span) for span in self.tokens],
+            "dropped": self.dropped,
+            "starred": self.starred,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Alignments:
+    """The alignment of a set of utterances, in seconds, for any frame grid.
+
+    Attributes:
+        aligner: which weights made it.
+        of: the aligned utterances by id.
+        left_out: why others were left out, by id.
+        seconds: what it took.
+    """
+
+    aligner: Identity
+    of: Mapping[str, Aligned]
+    left_out: Mapping[str, str]
+    seconds: float = 0.0
+
+    @property
+    def confidence(self) -> float:
+        """Return the mean confidence of the aligned utterances."""
+        return float(np.mean([each.confidence for each in self.of.values()]))
+
+    def lines(self) -> list[str]:
+        """Return one line of JSON an utterance, aligned ones first, then those left out with the reason."""
+        aligned = [each.as_dict() for each in self.of.values()]
+        others = [{"id": name, "left_out": reason} for name, reason in self.left_out.items()]
+        return [json.dumps(each, ensure_ascii=False) for each in [*aligned, *others]]
+
+
+def align(
+    utterances: Sequence[Utterance],
+    aligner: Aligner,
+    *,
+    least_confidence: float = LEAST_CONFIDENCE,
+    progress: Progress | None = None,
+) -> Alignments:
+    """Align utterances, leaving out what cannot be aligned well.
+
+    Left out are utterances without a transcript or without a letter that the aligner knows, those whose
+    transcript needs more frames than there are, and those aligned with too little confidence.
+
+    Args:
+        utterances: with transcripts.
+        aligner: that listens to them.
+        least_confidence: of an utterance that stays; see `Aligned.confidence`.
+        progress: called after each utterance.
+
+    Raises:
+        InputError: not one can be aligned, or an utterance cannot be read.
+    """
+    start = time.perf_counter()
+    found: dict[str, Aligned] = {}
+    left_out: dict[str, str] = {}
+    for done, utterance in enumerate(utterances, start=1):
+        waveform = utterance.waveform()
+        try:
+            aligned = align_text(utterance.id, waveform, utterance.text or "", aligner)
+        except InputError as reason:
+            left_out[utterance.id] = str(reason)
+        else:
+            if aligned.confidence >= least_confidence:
+                found[utterance.id] = aligned
+            else:
+                left_out[utterance.id] = (
+                    f"aligned with a confidence of {aligned.confidence:.2f}, less than {least_confidence:g}; "
+                    "is the transcript right?"
+                )
+        if progress is not None:
+            progress(done, len(utterances))
+    if not found:
+        first = next(iter(left_out.items()), ("", "there is no utterance"))
+        raise InputError(
+            f"aligner {aligner.identity.name}: not one of {len(utterances)} utterances could be aligned; "
+            f"the first, {first[0]}: {first[1]}"
+        )
+    return Alignments(aligner.identity, found, left_out, time.perf_counter() - start)
+
+
+def align_text(name: str, waveform: NDArray[np.float32], text: str, aligner: Aligner) -> Aligned:
+    """Align one transcript with one waveform.
+
+    Args:
+        name: of the utterance.
+        waveform: shape (samples,), 16 kHz.
+        text: what is said, in any writing.
+        aligner: that listens.
+
+    Raises:
+        InputError: the transcript has no letter that the aligner knows, or more than there are frames.
+    """
+    transcript = normalise(text, aligner.letters)
+    if transcript.letters == 0:
+        unknown = (
+            f" but {transcript.starred!r}, which the aligner does not write" if transcript.starred else ""
+        )
+        raise InputError(f"the transcript has no letter{unknown}; there is nothing to align")
+    words = [word.tokens for word in transcript.words]
+    indices = token_indices(aligner, words, STAR, STAR_TOKEN)
+    log_probs = aligner.log_probs(waveform)
+    path = forced_align(log_probs, indices, blank=aligner.blank)
+    seconds = len(waveform) / SAMPLE_RATE
+    return _spans(name, transcript, path, aligner, seconds)
+
+
+def _spans(name: str, transcript: Transcript, path: Path, aligner: Aligner, seconds: float) -> Aligned:
+    """Turn a path into spans of letters and words; tokens between words are passed over."""
+    edges = frame_edges(aligner.grid, len(path.tokens), seconds)
+    between = 0 if aligner.delimiter is None else 1
+    position = 0
+    tokens: list[AlignedSpan] = []
+    words: list[AlignedSpan] = []
+    of_letters: list[NDArray[np.float64]] = []
+    for word in transcript.words:
+        first = len(tokens)
+        own: list[NDArray[np.float64]] = []
+        for token in word.tokens:
+            (frames,) = np.nonzero(path.tokens == position)
+            log_probs = path.log_probs[frames]
+            sure = float("nan") if token == STAR else float(log_probs.mean())
+            tokens.append(AlignedSpan(float(edges[frames[0]]), float(edges[frames[-1] + 1]), token, sure))
+            own += [] if token == STAR else [log_probs]
+            position += 1
+        position += between
+        sure = float(np.concatenate(own).mean()) if own else float("nan")
+        words.append(AlignedSpan(tokens[first].start, tokens[-1].end, word.written, sure))
+        of_letters += own
+    confidence = float(np.concatenate(of_letters).mean())
+    return Aligned(name, tuple(words), tuple(tokens), confidence, transcript.dropped, transcript.starred)
+
+
+def frame_edges(grid: FrameGrid, frames: int, seconds: float) -> NDArray[np.float64]:
+    """Return the times between frames, in seconds, shape (frames + 1,).
+
+    A frame covers a stride about the centre of its receptive field; what the first and last frames see
+    beyond that is theirs too.
+
+    >>> frame_edges(FrameGrid(stride=320, receptive_field=400), 3, 0.07)
+    array([0.    , 0.0225, 0.0425, 0.07  ])
+    """
+    half = grid.stride / grid.sample_rate / 2
+    edges = np.append(grid.centres(frames) - half, grid.centres(frames)[-1:] + half)
+    edges[0], edges[-1] = 0.0, seconds
+    return edges
