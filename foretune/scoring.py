@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from foretune.estimators import (
     ESTIMATORS,
@@ -21,22 +22,19 @@ from foretune.estimators import (
     Inputs,
     Metadata,
     Moments,
-    Reservoir,
     Samples,
     get_estimator,
     load_plugins,
     standard_errors,
 )
-from foretune.extraction import BATCH_SECONDS, Batch, Progress, extract
+from foretune.evidence import Evidence, PassSettings, Wanted, gather
+from foretune.extraction import BATCH_SECONDS, Progress
 from foretune.models.candidate import Candidate
 from foretune.records import Provenance, ScoreRecord, provenance
-from foretune.sampling import Sampler, source_sampler, target_sampler
+from foretune.sampling import source_sampler, target_sampler
 from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
-from foretune.tasks.utterance import TaskData, Utterance
-
-MAX_SAMPLES = 2048
-"""Rows that are kept of each layer for the estimators that need samples."""
+from foretune.tasks.utterance import TaskData
 
 Layers = Literal["all", "last"] | Sequence[int]
 
@@ -51,7 +49,10 @@ def score_candidate(
     standard_errors: bool = False,
     seed: int = 0,
     batch_seconds: float = BATCH_SECONDS,
+    dtype: str = "float32",
+    cache: Path | None = None,
     progress: Progress | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> list[ScoreRecord]:
     """Score a candidate's layers for a task, before any fine-tuning.
 
@@ -69,7 +70,12 @@ def score_candidate(
             sentences or utterances, in eight parts); costs as many eigendecompositions a layer.
         seed: of the samples drawn and of everything random in the estimators.
         batch_seconds: most seconds of speech and padding in a forward pass.
+        dtype: precision of the forward pass, one of `foretune.extraction.PRECISIONS`; half precision is
+            checked against float32 on the first batch.
+        cache: folder that keeps what a pass gathers (see `foretune.cache`): an interrupted one goes on, one
+            that was made before is not made again. None keeps nothing.
         progress: called after each batch with seconds of speech done and in all.
+        report: called with a line on the precision, and on what the cache found.
 
     Returns:
         One record for each layer and estimator, layers in order. `forward_seconds` and
@@ -98,7 +104,10 @@ def score_candidate(
         grouped=standard_errors,
         seed=seed,
         batch_seconds=batch_seconds,
+        dtype=dtype,
+        cache=cache,
         progress=progress,
+        report=report,
     )
     records = []
     for depth in depths:
@@ -118,7 +127,10 @@ def prepare(
     grouped: bool = False,
     seed: int = 0,
     batch_seconds: float = BATCH_SECONDS,
+    dtype: str = "float32",
+    cache: Path | None = None,
     progress: Progress | None = None,
+    report: Callable[[str], None] | None = None,
     other_tasks: Mapping[int, float] | None = None,
 ) -> Prepared:
     """Send a task's speech through a candidate, and keep what the estimators need of every layer.
@@ -131,7 +143,12 @@ def prepare(
         grouped: keep moments by group even where no estimator needs that, for standard errors.
         seed: of the samples drawn and of everything random in the estimators.
         batch_seconds: most seconds of speech and padding in a forward pass.
+        dtype: precision of the forward pass, one of `foretune.extraction.PRECISIONS`; half precision is
+            checked against float32 on the first batch.
+        cache: folder that keeps what a pass gathers (see `foretune.cache`): an interrupted one goes on, one
+            that was made before is not made again. None keeps nothing.
         progress: called after each batch with seconds of speech done and in all.
+        report: called with a line on the precision, and on what the cache found.
         other_tasks: by layer, how well it does on other tasks; see `Metadata.other_tasks`.
 
     Raises:
@@ -141,14 +158,14 @@ def prepare(
     chosen = _resolve_estimators(estimators)
     lacking = {each.name: _lack(each, data) for each in chosen}
     scorable = [each for each in chosen if not lacking[each.name]]
-    settings = _PassSettings(grouped, seed, batch_seconds, progress)
+    settings = PassSettings(seed, batch_seconds, dtype, cache, progress, report)
     target, source = Evidence(), Evidence()
     if _any_needs(scorable, "moments", "samples", "labels", "groups"):
         sampler = target_sampler(task, data.train)
-        target = _gather(candidate, data.train, sampler, scorable, settings)
+        target = gather(candidate, data.train, sampler, Wanted.by(scorable, grouped=grouped), settings)
     if _any_needs(scorable, "source"):
         sampler = source_sampler(task, data.source, labelled=_any_needs(scorable, "source_labels"))
-        source = _gather(candidate, data.source, sampler, [], settings)
+        source = gather(candidate, data.source, sampler, Wanted.by([]), settings)
     origin = provenance(str(candidate.device))
     return Prepared(candidate, task, data, target, source, seed, origin, lacking, other_tasks or {})
 
@@ -166,87 +183,6 @@ def resolve_layers(candidate: Candidate, layers: Layers) -> list[int]:
     if isinstance(layers, str) or not layers:
         raise InputError(f"layers {layers}: give all, last, or a list of layers such as 0,6,12")
     return sorted({candidate.check_layer(layer) for layer in layers})
-
-
-# --- one pass over speech
-
-
-@dataclass(slots=True)
-class Evidence:
-    """What one pass over speech leaves of it: statistics of each layer, and what they cost."""
-
-    moments: list[Moments] = field(default_factory=list)
-    class_moments: list[Moments] = field(default_factory=list)
-    samples: list[Samples] = field(default_factory=list)
-    utterances: int = 0
-    rows: int = 0
-    forward_seconds: float = 0.0
-    moments_seconds: float = 0.0
-    samples_seconds: float = 0.0
-
-
-class _PassSettings(NamedTuple):
-    grouped: bool
-    seed: int
-    batch_seconds: float
-    progress: Progress | None
-
-
-def _gather(
-    candidate: Candidate,
-    utterances: Sequence[Utterance],
-    sampler: Sampler,
-    estimators: Sequence[Estimator],
-    settings: _PassSettings,
-) -> Evidence:
-    """Run the candidate over speech once and keep what the estimators need; samples only, without any."""
-    evidence = Evidence(utterances=len(utterances))
-    reservoirs: list[Reservoir] = []
-    of_moments = [each for each in estimators if "moments" in each.needs]
-    by_class = [each for each in of_moments if "class_gram" in each.needs]
-    if len(of_moments) > len(by_class):
-        grouped = settings.grouped or any("groups" in each.needs for each in of_moments)
-        evidence.moments = [Moments(dimension, grouped=grouped) for dimension in candidate.dimensions]
-    if by_class:  # apart from the groups: classes times groups would be too many Gram matrices
-        evidence.class_moments = [Moments(dimension, class_gram=True) for dimension in candidate.dimensions]
-    if not estimators or _any_needs(estimators, "samples"):
-        reservoirs = [Reservoir(MAX_SAMPLES, settings.seed) for _ in candidate.dimensions]
-    batches = extract(candidate, utterances, batch_seconds=settings.batch_seconds, progress=settings.progress)
-    for batch in batches:
-        evidence.forward_seconds += batch.seconds
-        _add(candidate, batch, sampler, evidence, reservoirs)
-    if evidence.rows == 0:
-        raise InputError(f"{candidate.name}: no frame lies within a phone; check the true times")
-    start = time.perf_counter()
-    evidence.samples = [reservoir.samples() for reservoir in reservoirs]
-    evidence.samples_seconds += time.perf_counter() - start
-    return evidence
-
-
-def _add(
-    candidate: Candidate, batch: Batch, sampler: Sampler, evidence: Evidence, reservoirs: Sequence[Reservoir]
-) -> None:
-    start = time.perf_counter()
-    rows = sampler.rows(candidate, batch)
-    evidence.rows += len(rows.groups)
-    features = [rows.select(hidden) for hidden in batch.states.layers]
-    selected = time.perf_counter()
-    layer = 0
-    try:
-        for layer, moments in enumerate(evidence.moments):
-            moments.update(features[layer], rows.labels, rows.groups if moments.grouped else None)
-        for layer, moments in enumerate(evidence.class_moments):
-            moments.update(features[layer], rows.labels)
-        updated = time.perf_counter()
-        for layer, reservoir in enumerate(reservoirs):
-            reservoir.update(features[layer], rows.labels, rows.groups)
-    except ValueError as error:
-        raise InputError(f"{candidate.name}: layer {layer}: {error}; the weights may be damaged") from None
-    shared = selected - start
-    if evidence.moments or evidence.class_moments:
-        evidence.moments_seconds += shared + updated - selected
-    if reservoirs:
-        evidence.samples_seconds += shared + time.perf_counter() - updated
 
 
 # --- scores
