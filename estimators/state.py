@@ -95,7 +95,7 @@ def _load(content: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
         return tuple(loaded) if kind == "tuple" else loaded
     if kind not in _CLASSES:
         raise ValueError(f"{kind!r} is nothing that is dumped")
-    made = _CLASSES[kind].__new__(_CLASSES[kind])
+    made: Any = object.__new__(_CLASSES[kind])
     if kind == "Moments":
         made._cache = {}
     for name, item in items:
