@@ -15,6 +15,13 @@ from foretune.tasks.errors import InputError
 GATES = Path(__file__).with_name("gates.toml")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that asks for the sizes that take minutes."""
+    parser.addoption(
+        "--full", action="store_true", help="measure speed and memory at the sizes that claims are made for"
+    )
+
+
 def pytest_collection(session: pytest.Session) -> None:
     """Say in one line what is wrong with the options or the ground truth, before anything is collected."""
     study = study_of(session.config)

@@ -115,7 +115,8 @@ class Reservoir:
     until it is full (in the last round the groups with the smallest keys of their own). So every group has
     nearly the same number of rows, whatever the batches and whatever the order of the groups; and
     all layers of a model, updated alike, keep the same rows. A row that has been dropped could never
-    have come back: rounds only fill up. Memory: at most about two times the capacity.
+    have come back: rounds only fill up; nor can a row of a group that has lost its last row to `capacity`
+    other groups, so that such a group is forgotten. Memory: about two times the capacity, and as many groups.
 
     Args:
         capacity: rows to keep.
@@ -139,7 +140,8 @@ class Reservoir:
         # structured rows: code and key of the group, place in the group, key of the row
         self._rows: list[NDArray[np.void]] = []
         self._held = 0
-        self._last_round = np.iinfo(np.int64).max
+        self._last_round = int(np.iinfo(np.int64).max)
+        self._largest_group_key = int(np.iinfo(np.uint64).max)
 
     def update(self, features: Any, labels: Any | None = None, group: Any | None = None) -> None:
         """Offer a batch.
@@ -172,14 +174,16 @@ class Reservoir:
         else:
             group_names, group_codes = encode(group, total, "group")
         rows = self._keys(group_names, group_codes)
-        kept = np.flatnonzero(_rounds(rows) <= self._last_round)
+        alive = rows["group_key"] <= np.uint64(self._largest_group_key)
+        kept = np.flatnonzero(alive & (_rounds(rows) <= self._last_round))
         if len(kept) < total:  # copy the few rows that can still matter, before they leave an accelerator
             features = features[kept.tolist()] if tensor else features[kept]
         matrix = as_features(features, dimension=self._dimension)
         check_finite(matrix)
         counts = np.bincount(group_codes, minlength=len(group_names))
         for name, count in zip(group_names, counts, strict=True):
-            self._seen[name] = self._seen.get(name, 0) + int(count)
+            if name in self._names:
+                self._seen[name] = self._seen.get(name, 0) + int(count)
         self._dimension = matrix.shape[1]
         self._labelled = labels is not None
         self._features.append(matrix.copy() if len(kept) == total else matrix)
@@ -196,7 +200,8 @@ class Reservoir:
             chosen = np.flatnonzero(codes == code)
             start = self._seen.get(name, 0)
             group_key = stable_hash(name, self.seed)
-            rows["group"][chosen] = self._names.setdefault(name, len(self._names))
+            alive = group_key <= self._largest_group_key
+            rows["group"][chosen] = self._names.setdefault(name, len(self._names)) if alive else -1
             rows["group_key"][chosen] = group_key
             rows["place"][chosen] = np.arange(start, start + len(chosen))
             rows["key"][chosen] = _split_mix(group_key, start, len(chosen))
@@ -211,11 +216,23 @@ class Reservoir:
         if len(rows) >= self.capacity:
             self._last_round = int(rounds[best].max())
         order = best[np.lexsort((rows["place"][best], rows["group"][best], rows["group_key"][best]))]
-        self._rows = [rows[order]]
+        rows = rows[order]
+        if self._last_round == 0 and len(self._names) > len(np.unique(rows["group"])):
+            self._forget_lost_groups(rows)
+        self._rows = [rows]
         self._features = [np.concatenate(self._features)[order]]
         if self._labelled:
             self._labels = [np.concatenate(self._labels)[order]]
         self._held = len(order)
+
+    def _forget_lost_groups(self, rows: NDArray[np.void]) -> None:
+        """Forget groups without a row, which `capacity` others have pushed out; number the rest anew."""
+        self._largest_group_key = int(rows["group_key"].max())
+        names = list(self._names)
+        held, codes = np.unique(rows["group"], return_inverse=True)
+        rows["group"] = codes
+        self._names = {names[code]: i for i, code in enumerate(held)}
+        self._seen = {name: self._seen[name] for name in self._names}
 
     def samples(self) -> Samples:
         """Return what has been kept, ordered by group (by its random key) and place in the group.

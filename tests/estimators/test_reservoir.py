@@ -92,6 +92,22 @@ def test_bounded_run_equals_the_definition():
     assert rows_of(everything.subsample(40, 0)) == rows_of(draw(40, LENGTHS))
 
 
+def test_groups_without_a_chance_are_forgotten_and_may_come_again():
+    # 300 utterances for 20 places, every one in two halves, far apart
+    halves = [list(stream({f"u{i}": 3 for i in range(300)})), list(stream({f"u{i}": 4 for i in range(300)}))]
+    reservoir, unbounded = Reservoir(20, 0), Reservoir(10_000, 0)
+    for half in halves:
+        for number, (features, labels, name) in enumerate(half):
+            features[:, 1] = number
+            reservoir.update(features, labels, name)
+            unbounded.update(features, labels, name)
+    assert len(reservoir._names) <= 2 * 20
+    assert len(reservoir._seen) <= 2 * 20
+    chosen, expected = reservoir.samples(), unbounded.samples().subsample(20, 0)
+    np.testing.assert_array_equal(chosen.features, expected.features)
+    assert chosen.groups.tolist() == expected.groups.tolist()
+
+
 def test_reading_in_between_changes_nothing():
     reservoir = Reservoir(40, 0)
     for batch in stream(LENGTHS):

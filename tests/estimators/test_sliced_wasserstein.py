@@ -6,6 +6,7 @@ from scipy.stats import wasserstein_distance
 
 from foretune.estimators import Samples
 from foretune.estimators.sliced_wasserstein import (
+    _distance,
     sliced_wasserstein,
     sliced_wasserstein_by_time,
     standardise,
@@ -114,3 +115,29 @@ def test_errors():
         sliced_wasserstein(draw(5, 3), draw(5, 4))
     with pytest.raises(ValueError, match="the source features are all constant"):
         sliced_wasserstein(Samples.of(np.ones((5, 3))), draw(5, 3))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize(("sources", "targets"), [(30, 30), (30, 20), (7, 31), (1, 5), (12, 18)])
+def test_equals_pot_on_the_same_directions(sources, targets, order):
+    import ot
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((sources, 4)), rng.standard_normal((targets, 4)) + 0.5
+    directions = np.random.default_rng(3).standard_normal((4, 50))
+    directions /= np.linalg.norm(directions, axis=0)
+    expected = ot.sliced_wasserstein_distance(x, y, projections=directions, p=order)
+    assert _distance(x, y, 50, order, seed=3) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("sources", "targets"), [(5, 5), (6, 4), (3, 8)])
+def test_one_dimension_equals_the_optimal_assignment(sources, targets):
+    # every sample in as many copies as make the sets equal in size: all assignments, by their cost
+    from scipy.optimize import linear_sum_assignment
+
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal(sources), rng.standard_normal(targets)
+    many = np.lcm(sources, targets)
+    costs = (np.repeat(x, many // sources)[:, None] - np.repeat(y, many // targets)) ** 2
+    expected = np.sqrt(costs[linear_sum_assignment(costs)].mean())
+    assert _distance(x[:, None], y[:, None], 1, 2, seed=0) == pytest.approx(expected, rel=1e-12)
