@@ -8,7 +8,7 @@ import importlib.metadata
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .inputs import Inputs
 
@@ -59,6 +59,11 @@ class Estimator:
         unknown = sorted(self.needs - set(NEEDS))
         if unknown:
             raise ValueError(f"estimator {self.name}: unknown need {unknown[0]!r}; known: {', '.join(NEEDS)}")
+
+    @property
+    def direction(self) -> Literal["higher"]:
+        """Which scores predict better transfer: of every estimator the higher, distances being negated."""
+        return "higher"
 
     def score(self, inputs: Inputs) -> float:
         """Return the score.

@@ -1,4 +1,4 @@
-"""The command `foretune`: rank, list, tune, judge, pretrain, report.
+"""The command `foretune`: rank, align, list, tune, judge, pretrain, report.
 
 What the user gave and cannot be used is one line on standard error, and exit code 2. Heavy imports
 happen inside the commands, so that `--help` answers at once.
@@ -23,10 +23,12 @@ from foretune.terminal import (
     progress_bars,
     say,
     show_agreements,
+    show_alignments,
     show_ranking,
     show_runs,
     show_table,
     write_json,
+    write_lines,
 )
 
 RECORDS = Path("results/records/embedded.jsonl")
@@ -77,6 +79,13 @@ Start with `foretune rank --task emotion_recognition --data manifest.csv --model
 )
 Device = Annotated[str, typer.Option(help="A torch device: cpu, cuda, cuda:1.")]
 LayersOption = Annotated[str, typer.Option(metavar="all|last|1,2,…", help="Which layers of each model.")]
+AlignerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What aligns transcripts with speech: embedded (ships), mms_fa, a folder with a CTC checkpoint, "
+        "or owner/model on the hub. By default the one that ships, where there are no true times."
+    ),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows of a manifest out and go on.")]
 
 
@@ -107,6 +116,10 @@ def rank(
             "folder, or embedded for that of the shipped models."
         ),
     ] = None,
+    aligner: AlignerOption = None,
+    silence: Annotated[
+        str, typer.Option(help="Frames in which nothing is said: drop, own-class or nearest.")
+    ] = "drop",
     skip_bad: SkipBad = False,
     standard_errors: Annotated[
         bool,
@@ -138,6 +151,8 @@ def rank(
             layers=depths,
             estimator=estimator,
             source=source,
+            aligner=aligner,
+            silence=silence,
             skip_bad=skip_bad,
             standard_errors=standard_errors,
             device=device,
@@ -148,6 +163,46 @@ def rank(
     show_ranking(ranking)
     if json is not None:
         write_json(json, ranking.as_dict())
+
+
+@app.command()
+def align(
+    *,
+    data: Annotated[Path, typer.Option(help="Your speech with transcripts, as for rank --task asr.")],
+    aligner: AlignerOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the spans to this file, one JSON line each.")
+    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="Draw utterances into this folder.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to draw.")] = 3,
+    skip_bad: SkipBad = False,
+    device: Device = "cpu",
+) -> None:
+    """Say when each word and letter of a transcript is spoken, and how sure that is.
+
+    Examples:
+    - `foretune align --data manifest.csv --out spans.jsonl`
+    - `foretune align --data manifest.csv --draw pictures --limit 5`
+    """
+    check_output(out, "--out")
+    from foretune import alignment
+    from foretune.alignment.drawing import draw as draw_one
+    from foretune.ranking import load_data, name_progress
+    from foretune.tasks import get_task
+
+    loaded = load_data(get_task("asr"), data, skip_bad=skip_bad, report=say)
+    utterances = [*loaded.train, *loaded.test]
+    model = alignment.load_aligner(aligner or alignment.SHIPPED, device=device)
+    with progress_bars(speech=True) as progress:
+        made = alignment.align(utterances, model, progress=name_progress(progress, "alignment"))
+    show_alignments(made, utterances)
+    if out is not None:
+        write_lines(out, made.lines())
+        say(f"wrote {out}")
+    if draw is not None:
+        chosen = [utterance for utterance in utterances if utterance.id in made.of][:limit]
+        for utterance in chosen:
+            say(f"drew {draw_one(utterance, made.of[utterance.id], draw)}")
 
 
 @app.command("list")
@@ -173,12 +228,19 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
         from foretune.estimators import ESTIMATORS, load_plugins
 
         load_plugins()
-        columns = ["name", "what it is", "needs", "reference"]
+        columns = ["name", "what it is", "needs", "better", "reference", "complexity"]
         show_table(
-            "estimators",
+            "estimators (N samples, D features, C classes)",
             columns,
             [
-                [each.name, each.title, ", ".join(sorted(each.needs)), each.reference]
+                [
+                    each.name,
+                    each.title,
+                    ", ".join(sorted(each.needs)),
+                    each.direction,
+                    each.reference,
+                    each.complexity,
+                ]
                 for each in ESTIMATORS.values()
             ],
         )
@@ -250,6 +312,7 @@ def judge(
     ] = None,
     output: Annotated[Path, typer.Option(help="Each agreement is added to this file.")] = LOCAL_RECORDS,
     suite: Annotated[str, typer.Option(help="Name under which the results are reported.")] = "local",
+    aligner: AlignerOption = None,
     skip_bad: SkipBad = False,
     device: Device = "cpu",
 ) -> None:
@@ -276,6 +339,7 @@ def judge(
             tuning=[tuning],
             output=output,
             estimators=estimator,
+            aligner=aligner,
             device=device,
             progress=progress,
         )
