@@ -140,6 +140,24 @@ class TestRender:
             ["sliced_wasserstein", "–", "–", "–", "0 of 1", "–"],
         ]
 
+    def test_ours_is_set_beside_logme_setting_by_setting(self):
+        found = [
+            *(cell(estimator="logme", task=task, spearman=rho) for task, rho in (("a", 0.5), ("b", 0.5))),
+            *(
+                cell(estimator="held_out_evidence", task=task, spearman=rho)
+                for task, rho in (("a", 0.75), ("b", 0.25))
+            ),
+            models(estimator="logme", task="a", spearman=0.5),
+            models(estimator="held_out_evidence", task="a", spearman=0.5),
+            cell(estimator="held_out_evidence", task="c", spearman=1.0),
+        ]
+        text = render(found, [])
+        assert "held_out_evidence against logme**: better in 1 of 3 settings, equal in 1, worse in 1." in text
+        assert re.search(r"\| a, layers of hubert +\| +0.75 \| +0.50 \| +better \|", text)
+        assert re.search(r"\| b, layers of hubert +\| +0.25 \| +0.50 \| +worse \|", text)
+        assert re.search(r"\| a, models +\| +0.50 \| +0.50 \| +equal \|", text)
+        assert "held_out_evidence against ridge" not in text
+
     def test_layers(self):
         rows = rows_under(render(STUDY, RUNS), "#### asr: layers of hubert")
         assert rows[0][:4] == ["estimator", "ρ", "p", "p, smooth"]

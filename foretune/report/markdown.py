@@ -27,6 +27,9 @@ _SUITES = {
     ),
 }
 
+OURS = "held_out_evidence"
+"""The estimator of our own, which is set beside its rivals."""
+
 _OTHER_SUITE = (
     "Recordings scored and fine-tuned on by hand (`foretune tune`, `foretune judge`), not part of the "
     "repository. The candidates are the small encoders that ship, pre-trained on synthetic speech."
@@ -90,6 +93,10 @@ def _suite(
     )
     if first:
         parts += ["### How to read it", _READING]
+    for rival in ("logme", "ridge"):
+        compared = tables.comparison(cells, OURS, rival)
+        if compared is not None:
+            parts.append(compared)
     for task in sorted({cell.task for cell in cells}):
         of_task = [cell for cell in cells if cell.task == task]
         parts.append(f"### {_task_title(task)}")

@@ -88,6 +88,36 @@ def summary(agreements: Sequence[AgreementRecord]) -> str:
     return markdown(headers, rows)
 
 
+def comparison(agreements: Sequence[AgreementRecord], estimator: str, rival: str) -> str | None:
+    """Return, setting by setting, the ρ of two estimators and which agrees better with fine-tuning.
+
+    None where there is no setting that both have a ρ of.
+    """
+    found = {
+        (cell.task, cell.setting, cell.model, cell.estimator): cell for cell in default_cells(agreements)
+    }
+    rows = []
+    wins = losses = 0
+    for task, setting, model in sorted({key[:3] for key in found}):
+        pair = [found.get((task, setting, model, name)) for name in (estimator, rival)]
+        own, other = (None if cell is None else cell.spearman for cell in pair)
+        if own is None or other is None:
+            continue
+        difference = own - other
+        verdict = "equal" if abs(difference) < 1e-9 else "better" if difference > 0 else "worse"
+        wins, losses = wins + (verdict == "better"), losses + (verdict == "worse")
+        where = "models" if setting == "models" else f"layers of {model}"
+        rows.append([f"{task}, {where}", number(own), number(other), verdict])
+    if not rows:
+        return None
+    equal = len(rows) - wins - losses
+    table = markdown(["setting", estimator, rival, "agrees"], rows)
+    return (
+        f"**{estimator} against {rival}**: better in {wins} of {len(rows)} settings, equal in {equal}, "
+        f"worse in {losses}.\n\n{table}"
+    )
+
+
 def estimators(cells: Sequence[AgreementRecord], order: Sequence[str]) -> str:
     """Return one setting: a row an estimator, best ρ first."""
     layers = cells[0].setting == "layers"
