@@ -105,7 +105,7 @@ def load_manifest(
     data = TaskData(
         task=task.name,
         suite="local",
-        revision=_revision(good, sides),
+        revision=_revision(table, good, sides),
         train=[utterance for utterance, side in zip(utterances, sides, strict=True) if side == "train"],
         test=[utterance for utterance, side in zip(utterances, sides, strict=True) if side == "test"],
     )
@@ -336,13 +336,24 @@ def _check_sides(table: Table, task: Task, data: TaskData, report: Callable[[str
             )
 
 
-def _revision(rows: Sequence[_GoodRow], sides: Sequence[str]) -> str:
-    """Hash what the rows say, which part they are in, and the bytes of their files."""
+def _revision(table: Table, rows: Sequence[_GoodRow], sides: Sequence[str]) -> str:
+    """Hash what the rows say, which part they are in, and the bytes of their files.
+
+    Raises:
+        InputError: a recording is in both parts, under two names: scores would see what tests measure.
+    """
     total = hashlib.sha256()
+    parts: dict[str, tuple[str, _GoodRow]] = {}
     for row, side in zip(rows, sides, strict=True):
         utterance = row.utterance
         with row.file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
+        first_side, first = parts.setdefault(digest, (side, row))
+        if first_side != side:
+            raise InputError(
+                f"{table.path}: row {row.row}, {utterance.id}: the same recording as row {first.row}, {first.utterance.id}, which "
+                f"is in the {first_side} part; put both into one part, or drop one"
+            )
         labels = [utterance.text, utterance.speaker, utterance.emotion, utterance.label]
         facts = [utterance.id, *labels, side, digest]
         total.update(json.dumps(facts).encode() + b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import SAMPLE_RATE, read_audio
+from .errors import InputError
 
 __all__ = ["SAMPLE_RATE", "Span", "TaskData", "Utterance"]
 
@@ -64,6 +66,14 @@ class Utterance:
         return self.audio.astype(np.float32) / np.float32(32768)
 
 
+def _identities(utterance: Utterance) -> set[object]:
+    """Return what tells an utterance from others: its name, and its file or samples."""
+    audio = utterance.audio
+    if isinstance(audio, Path):
+        return {utterance.id, audio.absolute()}
+    return {utterance.id, hashlib.sha256(audio.tobytes()).digest()}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskData:
     """What a task is scored and fine-tuned on.
@@ -84,3 +94,17 @@ class TaskData:
     train: Sequence[Utterance]
     test: Sequence[Utterance]
     source: Sequence[Utterance] = ()
+
+    def __post_init__(self) -> None:
+        """Guard against leaks: scores see the training part, so no test utterance may be in it.
+
+        Raises:
+            InputError: an utterance is in both parts, by its name, its file or its very samples.
+        """
+        seen = {key for utterance in self.train for key in _identities(utterance)}
+        for utterance in self.test:
+            if not seen.isdisjoint(_identities(utterance)):
+                raise InputError(
+                    f"{utterance.id}: is in the training part and in the test part; scores would see what the "
+                    "ground truth is tested on, so leave it out of one of them"
+                )

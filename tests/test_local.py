@@ -18,16 +18,16 @@ METRIC = {"one": 0.3, "two": 0.5, "three": 0.9}
 @pytest.fixture
 def data():
     rng = np.random.default_rng(0)
-    train = [
+    made = [
         Utterance(
             f"u{number}",
             (500 * (1 + number % 3) * rng.standard_normal(800)).astype(np.int16),
             emotion="abc"[number % 3],
             speaker=f"s{number % 4}",
         )
-        for number in range(24)
+        for number in range(25)
     ]
-    return TaskData("emotion_recognition", "mine", REVISION, train, train[:1])
+    return TaskData("emotion_recognition", "mine", REVISION, made[:24], made[24:])
 
 
 @pytest.fixture

@@ -22,15 +22,15 @@ from foretune.tasks.utterance import TaskData, Utterance
 @pytest.fixture
 def data():
     rng = np.random.default_rng(0)
-    train = [
+    made = [
         Utterance(
             f"u{number}",
             (1_000 * (1 + number % 2) * rng.standard_normal(900)).astype(np.int16),
             emotion="ab"[number % 2],
         )
-        for number in range(12)
+        for number in range(14)
     ]
-    return TaskData("emotion_recognition", "local", "e" * 12, train, train[:2])
+    return TaskData("emotion_recognition", "local", "e" * 12, made[:12], made[12:])
 
 
 @pytest.fixture

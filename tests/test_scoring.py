@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,13 +20,8 @@ RTOL = 1e-6  # float32 features, float64 statistics
 FRAME = 160 / 16_000  # seconds
 
 
-class Untouchable(list):
-    """Test utterances that nobody may look at (counting them is allowed)."""
-
-    def __iter__(self):
-        raise AssertionError("the test utterances were looked at")
-
-    __getitem__ = __iter__
+UNREADABLE = Utterance("test", Path("there/is/no/such.wav"), text="x", emotion="a", speaker="s0")
+"""A test utterance that nobody may listen to: whoever does gets an error."""
 
 
 def speech(number, frames):
@@ -44,7 +40,7 @@ def emotion_data():
         for number in range(24)
     ]
     source = [Utterance(f"p{number}", speech(100 + number, 9)) for number in range(12)]
-    return TaskData("emotion_recognition", "local", "f" * 12, train, Untouchable("x"), source)
+    return TaskData("emotion_recognition", "local", "f" * 12, train, [UNREADABLE], source)
 
 
 @pytest.fixture
@@ -56,7 +52,7 @@ def asr_data():
             Span(3 * k * FRAME, (3 * k + 2) * FRAME, "xyz"[(k + number) % 3]) for k in range(frames // 3)
         )
         train.append(Utterance(f"u{number}", speech(number, frames), text="x", phones=phones))
-    return TaskData("asr", "local", "f" * 12, train, Untouchable("x"), train[:2])
+    return TaskData("asr", "local", "f" * 12, train, [UNREADABLE], train[:2])
 
 
 EMOTION, ASR = get_task("emotion_recognition"), get_task("asr")

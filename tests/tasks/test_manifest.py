@@ -369,6 +369,19 @@ def test_a_speaker_on_both_sides_of_a_given_split_is_reported(tmp_path: Path, ro
     ]
 
 
+def test_a_recording_under_two_names_on_both_sides_is_a_leak(tmp_path: Path, rows: list[Row]) -> None:
+    for row in rows:
+        row["split"] = "test" if row["speaker"] == "D" else "train"
+    copied = next(row for row in rows if row["speaker"] == "A")
+    (tmp_path / "D" / "copy.wav").write_bytes((tmp_path / copied["path"]).read_bytes())
+    rows.append(copied | {"path": "D/copy.wav", "split": "test"})
+    message = r"manifest.csv: row 25, D/copy.wav: the same recording as row 1, A/left-joy.wav, which is in the train"
+    with pytest.raises(InputError, match=message):
+        load_manifest(write_manifest(tmp_path, rows), EMOTION_RECOGNITION)
+    rows[-1]["split"] = "train"  # twice in one part is no leak
+    assert len(load_manifest(write_manifest(tmp_path, rows), EMOTION_RECOGNITION).train) == 19
+
+
 def test_one_speaker_cannot_be_split_from_himself(tmp_path: Path, rows: list[Row]) -> None:
     with pytest.raises(
         InputError, match="speaker is always A, so none can be kept for testing; add rows, or"
