@@ -105,6 +105,6 @@ class TaskData:
         for utterance in self.test:
             if not seen.isdisjoint(_identities(utterance)):
                 raise InputError(
-                    f"{utterance.id}: is in the training part and in the test part; scores would see what the "
-                    "ground truth is tested on, so leave it out of one of them"
+                    f"{utterance.id}: is in the training part and in the test part; scores would see what "
+                    "the ground truth is tested on, so leave it out of one of them"
                 )
