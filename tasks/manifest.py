@@ -352,7 +352,7 @@ def _revision(table: Table, rows: Sequence[_GoodRow], sides: Sequence[str]) -> s
         if first_side != side:
             raise InputError(
                 f"{table.path}: row {row.row}, {utterance.id}: the same recording as row {first.row}, "
-                f"{first.utterance.id}, which is in the {first_side} part; put both into one part, or drop one"
+                f"{first.utterance.id}, which is in the {first_side} part; put both into one, or drop one"
             )
         labels = [utterance.text, utterance.speaker, utterance.emotion, utterance.label]
         facts = [utterance.id, *labels, side, digest]
