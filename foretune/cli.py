@@ -65,6 +65,14 @@ class Protocol(StrEnum):
     FULL = "full"
 
 
+class Precision(StrEnum):
+    """What a forward pass computes in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 app = typer.Typer(
     name="foretune",
     cls=_Commands,
@@ -127,6 +135,13 @@ def rank(
     ] = True,
     json: Annotated[Path | None, typer.Option(help="Write the ranking to this file too.")] = None,
     device: Device = "cpu",
+    dtype: Annotated[
+        Precision, typer.Option(help="Of the forward passes; half precision is checked against float32.")
+    ] = Precision.FLOAT32,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps what the passes gather: what is interrupted goes on from there."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
 ) -> None:
     """Rank candidates, and their layers, for a task.
@@ -156,6 +171,8 @@ def rank(
             skip_bad=skip_bad,
             standard_errors=standard_errors,
             device=device,
+            dtype=dtype.value,
+            cache=cache,
             seed=seed,
             progress=progress,
             report=say,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from foretune.alignment import label_frames
 from foretune.ground_truth import LEAST_CANDIDATES, GroundTruth, Outcome
 from foretune.judging import POLICIES, over_layers, over_models
 from foretune.models import load_candidate
@@ -25,6 +26,7 @@ def judge(
     output: Path | None = None,
     estimators: Sequence[str] | None = None,
     device: str = "cpu",
+    aligner: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[AgreementRecord]:
@@ -41,6 +43,7 @@ def judge(
         output: file that the agreements are added to.
         estimators: by name; all by default, those that lack something are recorded as failed.
         device: a torch device.
+        aligner: what aligns transcripts for a sequence task without true times (see `label_frames`).
         seed: of everything random in scoring.
         progress: called after each batch with the candidate, seconds of speech done and in all.
 
@@ -51,11 +54,20 @@ def judge(
     scores: dict[str, dict[str, list[ScoreRecord]]] = {}
     whole: dict[str, Outcome] = {}
     cells: list[AgreementRecord] = []
+    labelling = label_frames(
+        task, data, aligner=aligner, device=device, progress=name_progress(progress, "alignment")
+    )
     for model in models:
         candidate = load_candidate(model, device=device)
         revisions = {"data_revision": data.revision, "model_revision": candidate.revision}
         records = score_candidate(
-            candidate, task, data, estimators or "all", seed=seed, progress=name_progress(progress, model)
+            candidate,
+            task,
+            data,
+            estimators or "all",
+            seed=seed,
+            labelling=labelling,
+            progress=name_progress(progress, model),
         )
         by_estimator: dict[str, list[ScoreRecord]] = {}
         for record in records:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foretune import models as candidates
+from foretune.alignment import label_frames
 from foretune.estimators import get_estimator
 from foretune.models.candidate import Candidate
 from foretune.records import ScoreRecord, provenance
@@ -74,9 +75,13 @@ def rank(
     layers: Layers = "all",
     estimator: str = "logme",
     source: str | os.PathLike[str] | Sequence[Utterance] | None = None,
+    aligner: str | None = None,
+    silence: str = "drop",
     skip_bad: bool = False,
     standard_errors: bool = True,
     device: str = "cpu",
+    dtype: str = "float32",
+    cache: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
@@ -94,9 +99,15 @@ def rank(
         source: for estimators that compare with pre-training speech: a manifest or audio folder of
             it (no labels needed), utterances, or `embedded` for what the shipped models were
             pre-trained on; by default that of `data`, if it has any.
+        aligner: what aligns transcripts with speech for a sequence task (see `load_aligner`); by default
+            the one that ships, where utterances have no true times.
+        silence: what becomes of frames in which nothing is said: `drop`, `own-class` or `nearest`.
         skip_bad: leave bad rows of the manifests out, where otherwise they are an error.
         standard_errors: say how sure the scores are that are made from moments (see `score_candidate`).
         device: a torch device, for candidates given by name.
+        dtype: precision of the forward passes: `float32`, `bfloat16` or `float16`.
+        cache: folder that keeps what the passes gather, so that an interrupted ranking goes on; None keeps
+            nothing.
         seed: of everything random.
         progress: called after each batch.
         report: called with a line for each remark on the data.
@@ -109,6 +120,16 @@ def rank(
     get_estimator(estimator)  # before anything that takes time
     chosen = _candidates([models] if isinstance(models, str) else models)
     loaded = load_data(task, data, source=source, skip_bad=skip_bad, report=report)
+    labelling = label_frames(
+        task,
+        loaded,
+        aligner=aligner,
+        silence=silence,
+        device=device,
+        progress=name_progress(progress, "alignment"),
+        report=report,
+    )
+    loaded = labelling.select(loaded)
     records: list[ScoreRecord] = []
     for model in chosen:
         candidate = model if isinstance(model, Candidate) else candidates.load_candidate(model, device=device)
@@ -120,7 +141,11 @@ def rank(
             layers=layers,
             standard_errors=standard_errors,
             seed=seed,
+            labelling=labelling,
+            dtype=dtype,
+            cache=None if cache is None else Path(cache),
             progress=name_progress(progress, candidate.name),
+            report=report,
         )
     return Ranking(_rows(records), _provenance(task, loaded, records, path=data, device=device))
 
@@ -228,6 +253,7 @@ def _provenance(
         "source_utterances": len(data.source),
         "models": {record.model: record.model_revision for record in one_each.values()},
         "samples": {record.model: record.samples for record in one_each.values()},
+        "labels": labels.model_dump() if (labels := records[0].labels) else None,
         "seed": records[0].seed,
         "forward_seconds": sum(each.forward_seconds for each in one_each.values()),
         "seconds": passes + sum(record.score_seconds for record in records),

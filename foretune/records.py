@@ -89,6 +89,30 @@ class TuningRecord(_Record):
         )
 
 
+class LabelOrigin(BaseModel):
+    """Which alignment the labels of frames come from.
+
+    Attributes:
+        aligner: as the user named it.
+        aligner_revision: a hash of its weights.
+        silence: what became of frames outside of every letter.
+        aligned: utterances that were scored on.
+        left_out: utterances that could not be aligned well.
+        mean_confidence: natural log-probability a frame, mean over the aligned utterances.
+        seconds: that the alignment took; it serves all candidates.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    aligner: str
+    aligner_revision: str
+    silence: Literal["drop", "own-class", "nearest"]
+    aligned: int
+    left_out: int
+    mean_confidence: float
+    seconds: float
+
+
 class ScoreRecord(_Record):
     """One estimator's score of one layer of one candidate."""
 
@@ -102,6 +126,7 @@ class ScoreRecord(_Record):
     seed: int
     utterances: int
     samples: int
+    labels: LabelOrigin | None = None
     forward_seconds: float
     accumulate_seconds: float
     score_seconds: float

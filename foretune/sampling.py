@@ -3,8 +3,8 @@
 Utterance tasks: the mean over an utterance's valid frames is a sample, its label the task's, its
 group what the task's test part must not share with training (the speaker for emotions, the sentence
 for speakers): held-out scores then leave out what fine-tuning is tested without. Sequence tasks (ASR):
-a frame is a sample, its label the phone in whose span its centre lies by the corpus's true times, its
-group the utterance; frames outside of every span are dropped.
+a frame is a sample, its label the phone in whose span its centre lies by the corpus's true times, or the
+letter by an alignment, its group the utterance; what becomes of frames outside of every span is said.
 """
 
 from __future__ import annotations
@@ -17,26 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foretune.alignment.labelling import TRUE_TIMES, Labelling
+from foretune.alignment.labels import Silence, frame_labels
 from foretune.extraction import Batch
 from foretune.models.candidate import Candidate
 from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import Span, Utterance
-
-
-def frame_labels(phones: Sequence[Span], centres: NDArray[np.float64]) -> list[str | None]:
-    """Return the label of the span in which each frame's centre lies, None outside of every span.
-
-    Args:
-        phones: in order of time, not overlapping, half-open.
-        centres: of the frames, in seconds, shape (frames,).
-    """
-    starts = np.array([phone.start for phone in phones])
-    found = np.searchsorted(starts, centres, side="right") - 1
-    return [
-        phones[index].label if index >= 0 and centre < phones[index].end else None
-        for index, centre in zip(found, centres, strict=True)
-    ]
 
 
 @dataclass(slots=True)
@@ -65,8 +52,9 @@ class Sampler:
     utterances: Sequence[Utterance]
     pooled: bool
     labels: Sequence[str] | None  # of whole utterances
-    framewise: bool  # frames are labelled by their phones
+    spans: Sequence[Sequence[Span]] | None  # by which frames are labelled, one sequence an utterance
     group_by: str  # column of an utterance whose value is its group
+    silence: Silence = "drop"  # what becomes of frames outside of every span
 
     def rows(self, candidate: Candidate, batch: Batch) -> Rows:
         """Return which samples a batch gives."""
@@ -83,41 +71,60 @@ class Sampler:
             groups = np.array([each.id if value is None else str(value) for value, each in pairs])
             return Rows(True, mask, labels, groups)
         names: list[str] = []
-        if self.framewise:
+        if self.spans is not None:
             centres = candidate.grid.centres(frames)
-            for row, each in enumerate(chosen):
-                found = frame_labels(each.phones, centres[: int(lengths[row])])
+            for row, index in enumerate(batch.indices):
+                found = frame_labels(self.spans[index], centres[: int(lengths[row])], self.silence)
                 mask[row, : len(found)] = torch.tensor([label is not None for label in found])
                 names += [label for label in found if label is not None]
         groups = np.repeat([each.id for each in chosen], mask.sum(dim=1).numpy())
-        return Rows(False, mask, np.array(names, dtype=np.str_) if self.framewise else None, groups)
+        return Rows(False, mask, None if self.spans is None else np.array(names, dtype=np.str_), groups)
 
 
-def target_sampler(task: Task, utterances: Sequence[Utterance]) -> Sampler:
-    """Return how target speech becomes labelled samples, having checked that it does."""
+def target_sampler(task: Task, utterances: Sequence[Utterance], labelling: Labelling = TRUE_TIMES) -> Sampler:
+    """Return how target speech becomes labelled samples, having checked that it does.
+
+    Args:
+        task: tells the labels.
+        utterances: target speech; of an alignment, those that it has.
+        labelling: where the labels of frames come from, and what silence is.
+
+    Raises:
+        InputError: there is no utterance, all have the same label, or frames cannot be labelled.
+    """
     if not utterances:
         raise InputError(f"{task.name}: there is no training utterance to score on")
     if task.kind == "sequence":
-        untimed = [utterance for utterance in utterances if not utterance.phones]
-        if untimed:
-            raise InputError(
-                f"{untimed[0].id}: no true times of phones, which scoring {task.name} needs, as have "
-                f"{len(untimed)} of {len(utterances)} utterances; use speech with true times"
-            )
-        return Sampler(utterances, False, None, True, task.split_by)
+        spans = _target_spans(task, utterances, labelling)
+        return Sampler(utterances, False, None, spans, task.split_by, labelling.silence)
     labels = [task.target(utterance) for utterance in utterances]
     if len(set(labels)) < 2:
         raise InputError(f"{task.name}: every utterance has the label {labels[0]}; give at least two labels")
-    return Sampler(utterances, True, labels, False, task.split_by)
+    return Sampler(utterances, True, labels, None, task.split_by)
 
 
-def source_sampler(task: Task, utterances: Sequence[Utterance], *, labelled: bool) -> Sampler:
+def _target_spans(task: Task, utterances: Sequence[Utterance], labelling: Labelling) -> list[Sequence[Span]]:
+    if labelling.alignments is not None:
+        return [labelling.alignments.of[utterance.id].tokens for utterance in utterances]
+    untimed = [utterance for utterance in utterances if not utterance.phones]
+    if untimed:
+        raise InputError(
+            f"{untimed[0].id}: no true times of phones, which scoring {task.name} needs, as have "
+            f"{len(untimed)} of {len(utterances)} utterances; align them (foretune.alignment.label_frames)"
+        )
+    return [utterance.phones for utterance in utterances]
+
+
+def source_sampler(
+    task: Task, utterances: Sequence[Utterance], *, labelled: bool, silence: Silence = "drop"
+) -> Sampler:
     """Return how source speech becomes samples: as target speech does, but labels are not needed.
 
-    Frames outside of phones are dropped where the source has true times, as they are of target speech.
+    Frames outside of phones are dropped where the source has true times, unless silence is to stay.
     """
     if task.kind == "sequence":
         timed = all(utterance.phones for utterance in utterances)
-        return Sampler(utterances, False, None, timed, task.split_by)
+        spans = [utterance.phones for utterance in utterances] if timed else None
+        return Sampler(utterances, False, None, spans, task.split_by, silence)
     labels = [task.target(utterance) for utterance in utterances] if labelled else None
-    return Sampler(utterances, True, labels, False, task.split_by)
+    return Sampler(utterances, True, labels, None, task.split_by)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from foretune.alignment import TRUE_TIMES, Labelling, check_no_leak
 from foretune.estimators import (
     ESTIMATORS,
     Estimator,
@@ -30,7 +31,7 @@ from foretune.estimators import (
 from foretune.evidence import Evidence, PassSettings, Wanted, gather
 from foretune.extraction import BATCH_SECONDS, Progress
 from foretune.models.candidate import Candidate
-from foretune.records import Provenance, ScoreRecord, provenance
+from foretune.records import LabelOrigin, Provenance, ScoreRecord, provenance
 from foretune.sampling import source_sampler, target_sampler
 from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
@@ -51,6 +52,7 @@ def score_candidate(
     batch_seconds: float = BATCH_SECONDS,
     dtype: str = "float32",
     cache: Path | None = None,
+    labelling: Labelling = TRUE_TIMES,
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
 ) -> list[ScoreRecord]:
@@ -74,6 +76,8 @@ def score_candidate(
             checked against float32 on the first batch.
         cache: folder that keeps what a pass gathers (see `foretune.cache`): an interrupted one goes on, one
             that was made before is not made again. None keeps nothing.
+        labelling: where the labels of a sequence task's frames come from (see `foretune.alignment`); what
+            an alignment leaves out is not scored on.
         progress: called after each batch with seconds of speech done and in all.
         report: called with a line on the precision, and on what the cache found.
 
@@ -84,9 +88,10 @@ def score_candidate(
         None, and `error` says why.
 
     Raises:
-        InputError: a label is missing, all labels are the same, a sequence task's utterances have no true
-            times, there is no such layer, an utterance or a feature cannot be used, or an estimator
-            was asked for by name that needs what is not there.
+        InputError: a label is missing, all labels are the same, a sequence task's utterances have neither
+            true times nor an alignment, the alignment was made by the candidate itself or a relative, there
+            is no such layer, an utterance or a feature cannot be used, or an estimator was asked for by name
+            that needs what is not there.
         UnknownEstimatorError: there is no estimator of that name.
     """
     chosen = _resolve_estimators(estimators)
@@ -106,6 +111,7 @@ def score_candidate(
         batch_seconds=batch_seconds,
         dtype=dtype,
         cache=cache,
+        labelling=labelling,
         progress=progress,
         report=report,
     )
@@ -129,6 +135,7 @@ def prepare(
     batch_seconds: float = BATCH_SECONDS,
     dtype: str = "float32",
     cache: Path | None = None,
+    labelling: Labelling = TRUE_TIMES,
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
     other_tasks: Mapping[int, float] | None = None,
@@ -147,6 +154,8 @@ def prepare(
             checked against float32 on the first batch.
         cache: folder that keeps what a pass gathers (see `foretune.cache`): an interrupted one goes on, one
             that was made before is not made again. None keeps nothing.
+        labelling: where the labels of a sequence task's frames come from (see `foretune.alignment`); what
+            an alignment leaves out is not scored on.
         progress: called after each batch with seconds of speech done and in all.
         report: called with a line on the precision, and on what the cache found.
         other_tasks: by layer, how well it does on other tasks; see `Metadata.other_tasks`.
@@ -155,19 +164,25 @@ def prepare(
         InputError: as `score_candidate`.
         UnknownEstimatorError: there is no estimator of some name.
     """
+    if labelling.alignments is not None:
+        check_no_leak(candidate, labelling.alignments.aligner)
+        data = labelling.select(data)
     chosen = _resolve_estimators(estimators)
     lacking = {each.name: _lack(each, data) for each in chosen}
     scorable = [each for each in chosen if not lacking[each.name]]
     settings = PassSettings(seed, batch_seconds, dtype, cache, progress, report)
     target, source = Evidence(), Evidence()
     if _any_needs(scorable, "moments", "samples", "labels", "groups"):
-        sampler = target_sampler(task, data.train)
+        sampler = target_sampler(task, data.train, labelling)
         target = gather(candidate, data.train, sampler, Wanted.by(scorable, grouped=grouped), settings)
     if _any_needs(scorable, "source"):
-        sampler = source_sampler(task, data.source, labelled=_any_needs(scorable, "source_labels"))
+        labelled = _any_needs(scorable, "source_labels")
+        sampler = source_sampler(task, data.source, labelled=labelled, silence=labelling.silence)
         source = gather(candidate, data.source, sampler, Wanted.by([]), settings)
     origin = provenance(str(candidate.device))
-    return Prepared(candidate, task, data, target, source, seed, origin, lacking, other_tasks or {})
+    return Prepared(
+        candidate, task, data, target, source, seed, origin, lacking, other_tasks or {}, labelling.origin()
+    )
 
 
 def resolve_layers(candidate: Candidate, layers: Layers) -> list[int]:
@@ -224,6 +239,7 @@ class Prepared:
         origin: code, packages and machine.
         lacking: for each estimator that was prepared for, what it needs and cannot have, or empty.
         other_tasks: by layer, how well it does on other tasks.
+        labels: where the labels of frames come from; None where not from an alignment.
     """
 
     candidate: Candidate
@@ -235,6 +251,7 @@ class Prepared:
     origin: Provenance
     lacking: dict[str, str]
     other_tasks: Mapping[int, float]
+    labels: LabelOrigin | None = None
 
     def score(self, layer: int, name: str) -> ScoreRecord:
         """Score one layer by one of the estimators that were prepared for; see `score_candidate`."""
@@ -261,6 +278,7 @@ class Prepared:
             seed=self.seed,
             utterances=self.target.utterances if seen else 0,
             samples=self.target.rows if seen else 0,
+            labels=self.labels if seen else None,
             forward_seconds=forward,
             accumulate_seconds=accumulate,
             score_seconds=seconds,

@@ -26,8 +26,10 @@ from rich.text import Text
 from foretune.tasks.errors import InputError
 
 if TYPE_CHECKING:
+    from foretune.alignment import Alignments
     from foretune.ranking import Ranking
     from foretune.records import AgreementRecord, TuningRecord
+    from foretune.tasks.utterance import Utterance
 
 NARROWEST = 100
 """Columns that a table may take where the output is no terminal, so that a pipe gets whole names."""
@@ -68,6 +70,18 @@ def show_ranking(ranking: Ranking) -> None:
         f"({facts['test_utterances']} kept for testing) in {facts['seconds']:.1f} s, "
         f"{facts['forward_seconds']:.1f} s of them forward passes"
     )
+
+
+def show_alignments(alignments: Alignments, utterances: Sequence[Utterance]) -> None:
+    """Print how well each utterance was aligned, and which were left out."""
+    rows = []
+    for utterance in utterances:
+        aligned = alignments.of.get(utterance.id)
+        words = str(len(aligned.words)) if aligned else "–"
+        sure = f"{aligned.confidence:.2f}" if aligned else "–"
+        rows.append([utterance.id, words, sure, alignments.left_out.get(utterance.id, "")])
+    show_table("alignment", ["utterance", "words", "confidence", "left out"], rows)
+    say(alignments.remark())
 
 
 def show_runs(records: Sequence[TuningRecord]) -> None:
@@ -154,6 +168,20 @@ def check_output(path: Path | None, option: str) -> None:
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{option} {path}: there is no folder {folder} to write to; make it first")
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write lines of text as a whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .aligned import LEAST_CONFIDENCE, Aligned, AlignedSpan, Alignments, align, align_text
 from .aligners import SHIPPED, Aligner, CtcAligner, Identity, load_aligner
 from .forced import STAR_TOKEN, forced_align
+from .labelling import TRUE_TIMES, Labelling, label_frames
 from .labels import SILENCE, Silence, frame_labels
 from .leaks import check_no_leak
 from .normalise import STAR, Transcript, normalise
@@ -19,12 +20,14 @@ __all__ = [
     "SILENCE",
     "STAR",
     "STAR_TOKEN",
+    "TRUE_TIMES",
     "Aligned",
     "AlignedSpan",
     "Aligner",
     "Alignments",
     "CtcAligner",
     "Identity",
+    "Labelling",
     "Silence",
     "Transcript",
     "align",
@@ -32,6 +35,7 @@ __all__ = [
     "check_no_leak",
     "forced_align",
     "frame_labels",
+    "label_frames",
     "load_aligner",
     "normalise",
 ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foretune.extraction import Progress
+from foretune.extraction.batches import samples
 from foretune.models.frame_grid import FrameGrid
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import SAMPLE_RATE, Span, Utterance
@@ -21,9 +23,6 @@ from .normalise import STAR, Transcript, normalise
 
 LEAST_CONFIDENCE = -5.0
 """Utterances whose confidence is lower are left out; see `Aligned.confidence`."""
-
-Progress = Callable[[int, int], None]
-"""Called with the number of utterances done and the number in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +101,16 @@ class Alignments:
         """Return the mean confidence of the aligned utterances."""
         return float(np.mean([each.confidence for each in self.of.values()]))
 
+    def remark(self) -> str:
+        """Return a line on how it went."""
+        first = next(iter(self.left_out.items()), None)
+        which = f" (the first, {first[0]}: {first[1]})" if first else ""
+        return (
+            f"letters aligned by {self.aligner.name} ({self.aligner.revision}) in {self.seconds:.1f} s: "
+            f"{len(self.of)} utterances with a mean confidence of {self.confidence:.2f}, "
+            f"{len(self.left_out)} left out{which}"
+        )
+
     def lines(self) -> list[str]:
         """Return one line of JSON an utterance, aligned ones first, then those left out with the reason."""
         aligned = [each.as_dict() for each in self.of.values()]
@@ -125,7 +134,7 @@ def align(
         utterances: with transcripts.
         aligner: that listens to them.
         least_confidence: of an utterance that stays; see `Aligned.confidence`.
-        progress: called after each utterance.
+        progress: called after each utterance with seconds of speech done and in all.
 
     Raises:
         InputError: not one can be aligned, or an utterance cannot be read.
@@ -133,7 +142,8 @@ def align(
     start = time.perf_counter()
     found: dict[str, Aligned] = {}
     left_out: dict[str, str] = {}
-    for done, utterance in enumerate(utterances, start=1):
+    ends = np.cumsum([samples(utterance) for utterance in utterances]) / SAMPLE_RATE
+    for done, utterance in zip(ends, utterances, strict=True):
         waveform = utterance.waveform()
         try:
             aligned = align_text(utterance.id, waveform, utterance.text or "", aligner)
@@ -148,7 +158,7 @@ def align(
                     "is the transcript right?"
                 )
         if progress is not None:
-            progress(done, len(utterances))
+            progress(float(done), float(ends[-1]))
     if not found:
         first = next(iter(left_out.items()), ("", "there is no utterance"))
         raise InputError(
