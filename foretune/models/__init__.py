@@ -11,12 +11,35 @@ import difflib
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foretune.tasks.errors import InputError
 
 if TYPE_CHECKING:
-    from .candidate import Candidate
+    from .candidate import Candidate, Card, HiddenStates
+    from .frame_grid import FrameGrid
+    from .module import ModuleCandidate
+
+__all__ = [
+    "Candidate",
+    "Card",
+    "FrameGrid",
+    "HiddenStates",
+    "ModuleCandidate",
+    "check_name",
+    "describe",
+    "expand",
+    "load_candidate",
+    "names",
+]
+
+_HOMES = {
+    "Candidate": "candidate",
+    "Card": "candidate",
+    "FrameGrid": "frame_grid",
+    "HiddenStates": "candidate",
+    "ModuleCandidate": "module",
+}
 
 ZOO = Path(__file__).parent / "zoo"
 UNTRAINED = "-untrained"
@@ -87,6 +110,15 @@ def check_name(name: str) -> None:
     """
     if name != "fbank" and _entry_point(name) is None:
         _folder(_sibling(name)[0])
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only where a class that needs it is asked for."""
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _entry_point(name: str) -> EntryPoint | None:

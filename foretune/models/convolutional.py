@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .candidate import Candidate, Card, HiddenStates
-from .frame_grid import FrameGrid
+from .frame_grid import WAVEFORM_RATE, FrameGrid
+from .resampling import resample
 from .weights import count_parameters, weights_hash
 
 _VARIANCE_FLOOR = 1e-7  # as transformers' Wav2Vec2FeatureExtractor
@@ -34,7 +35,9 @@ class ConvolutionalCandidate(Candidate):
 
     module: Any
 
-    def __init__(self, name: str, module: Any, card: Card, *, normalise: bool) -> None:
+    def __init__(
+        self, name: str, module: Any, card: Card, *, normalise: bool, sample_rate: int = WAVEFORM_RATE
+    ) -> None:
         """Take a loaded base model of `transformers`.
 
         Args:
@@ -42,6 +45,7 @@ class ConvolutionalCandidate(Candidate):
             module: with `feature_extractor`, `feature_projection` and `encoder.layers`.
             card: what is known about it.
             normalise: bring each waveform to zero mean and unit variance, as its preprocessing says.
+            sample_rate: in Hz, that it takes; waveforms are resampled from 16 kHz.
         """
         self.name = name
         self.module = module.eval()
@@ -50,7 +54,7 @@ class ConvolutionalCandidate(Candidate):
         config = self.module.config
         self.num_layers = len(self.module.encoder.layers)
         self.dimensions = (config.hidden_size,) * (self.num_layers + 1)
-        self.grid = FrameGrid.of_convolutions(config.conv_kernel, config.conv_stride)
+        self.grid = FrameGrid.of_convolutions(config.conv_kernel, config.conv_stride, sample_rate=sample_rate)
         self.revision = weights_hash(module, f"normalise={normalise}")
         self._pads_waveforms, self._pads_features = self._probe_padding()
 
@@ -61,6 +65,7 @@ class ConvolutionalCandidate(Candidate):
             `input_values` (batch, samples), float32, and `samples` (batch,), int64.
         """
         self.check_waveforms(waveforms)
+        waveforms = [resample(waveform, self.grid.sample_rate) for waveform in waveforms]
         lengths = [len(waveform) for waveform in waveforms]
         padded = np.zeros((len(waveforms), max(lengths)), dtype=np.float32)
         for row, waveform in zip(padded, waveforms, strict=True):
@@ -74,7 +79,7 @@ class ConvolutionalCandidate(Candidate):
         """Run the convolutions; where they norm over time, on equal lengths only."""
         samples = batch["samples"]
         waveforms = batch["input_values"]
-        lengths = torch.tensor([self.grid.frames(int(n)) for n in samples], device=samples.device)
+        lengths = torch.tensor([self._frames(int(n)) for n in samples], device=samples.device)
         if self._pads_waveforms:
             return self._convolve(waveforms), lengths
         features: Tensor | None = None
@@ -114,6 +119,10 @@ class ConvolutionalCandidate(Candidate):
         parts = [self.module.feature_extractor, self.module.feature_projection, self.module.encoder]
         cut = count_parameters(self.module.encoder.layers[stop:])
         return sum(count_parameters(part) for part in parts) - cut
+
+    def _frames(self, samples: int) -> int:
+        """Return the frames of so many samples at the encoder's own rate."""
+        return (samples - self.grid.first_frame_needs) // self.grid.stride + 1
 
     def _convolve(self, waveforms: Tensor) -> Tensor:
         features: Tensor = self.module.feature_extractor(waveforms)

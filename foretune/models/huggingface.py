@@ -10,10 +10,13 @@ from foretune.tasks.errors import InputError
 
 from .candidate import Candidate, Card
 from .convolutional import ConvolutionalCandidate
+from .encoder_part import hears, speech_encoder
+from .extractor_inputs import ExtractorInputs, extractor_code, load_extractor
+from .frame_grid import WAVEFORM_RATE, FrameGrid
+from .layer_states import LayersNotRunError, find_layers
+from .module import ModuleCandidate
 from .weights import check_weights, initialise, read_weights
 from .whisper import WhisperCandidate
-
-SAMPLE_RATE = 16_000
 
 
 def load_folder(folder: Path, name: str, *, device: str = "cpu", untrained: bool = False) -> Candidate:
@@ -27,32 +30,75 @@ def load_folder(folder: Path, name: str, *, device: str = "cpu", untrained: bool
 
     Raises:
         InputError: no folder, no configuration, an unknown architecture, no weights, pickled or
-            damaged or incomplete weights, another sample rate than 16 kHz.
+            damaged or incomplete weights, a model that is not for speech.
     """
     config = read_config(folder)
-    preprocessing = read_json(folder / "preprocessor_config.json")
-    rate = preprocessing.get("sampling_rate", SAMPLE_RATE)
-    if rate != SAMPLE_RATE:
-        raise InputError(f"{folder}: the model takes speech at {rate} Hz; only {SAMPLE_RATE} Hz is supported")
     if untrained:
         module = initialise(config)
     else:
         check_weights(folder)
         module = read_weights(folder, config)
-    card = read_card(folder)
-    candidate: Candidate
-    if config.model_type == "whisper":
-        candidate = WhisperCandidate(name, module, card)
-    elif _is_convolutional(module):
-        normalise = bool(preprocessing.get("do_normalize", True))
-        candidate = ConvolutionalCandidate(name, module, card, normalise=normalise)
-    else:
-        raise InputError(f"{folder}: encoders of the family {config.model_type} are not supported")
+    candidate = _candidate(folder, name, module, config)
     try:
         candidate.module.to(device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device}: {str(error).splitlines()[0]}") from None
     return candidate
+
+
+def _candidate(folder: Path, name: str, module: Any, config: Any) -> Candidate:
+    """Wrap a loaded model by its form."""
+    card = read_card(folder)
+    encoder = speech_encoder(module)
+    if _is_windowed(encoder):
+        return WhisperCandidate(name, encoder, card)
+    if _is_convolutional(module):
+        preprocessing = read_json(folder / "preprocessor_config.json")
+        normalise = bool(preprocessing.get("do_normalize", True))
+        rate = int(preprocessing.get("sampling_rate", WAVEFORM_RATE))
+        return ConvolutionalCandidate(name, module, card, normalise=normalise, sample_rate=rate)
+    if not hears(encoder):
+        raise InputError(f"{folder}: encoders of the family {config.model_type} are not supported")
+    extractor = load_extractor(folder, config)
+    try:
+        return from_extractor(name, encoder, extractor, card)
+    except LayersNotRunError as error:
+        raise InputError(
+            f"{folder}: encoders of the family {config.model_type} are not supported: {error}"
+        ) from None
+
+
+def from_extractor(name: str, encoder: Any, extractor: Any, card: Card) -> ModuleCandidate:
+    """Wrap an encoder of any form with the feature extractor that belongs to it.
+
+    Raises:
+        LayersNotRunError: the encoder has no stack of layers.
+    """
+    encoder.eval()
+    inputs = ExtractorInputs(extractor, encoder)
+    layers = find_layers(lambda: encoder(**inputs(inputs.trial())), encoder)
+    return ModuleCandidate(
+        name,
+        encoder,
+        layers=layers,
+        inputs=inputs,
+        grid=_convolutional_grid(encoder.config),
+        sample_rate=inputs.rate,
+        card=card,
+        code=extractor_code(extractor),
+    )
+
+
+def _convolutional_grid(config: Any) -> FrameGrid | None:
+    """Return the grid of a stack of convolutions, squeezed where the configuration says so.
+
+    It is that of the convolutions alone: the positions' own, which see a second or two and move no
+    frame, are left out.
+    """
+    if not hasattr(config, "conv_kernel") or not hasattr(config, "conv_stride"):
+        return None
+    squeeze = [config.squeeze_factor] if hasattr(config, "squeeze_factor") else []
+    return FrameGrid.of_convolutions([*config.conv_kernel, *squeeze], [*config.conv_stride, *squeeze])
 
 
 def read_card(folder: Path) -> Card:
@@ -66,6 +112,12 @@ def read_card(folder: Path) -> Card:
     named = ("pretraining_data", "objective", "licence", "source_suite")
     known = {field: str(content.pop(field)) for field in named if content.get(field)}
     return Card(family=str(content.pop("family", family)), details=content, **known)
+
+
+def _is_windowed(encoder: Any) -> bool:
+    """Return whether an encoder has the form of Whisper's: two convolutions over a window of one length."""
+    parts = ("conv1", "conv2", "embed_positions", "layers", "layer_norm")
+    return all(hasattr(encoder, part) for part in parts) and hasattr(encoder.config, "max_source_positions")
 
 
 def _is_convolutional(module: Any) -> bool:

@@ -268,10 +268,17 @@ def test_a_family_that_is_not_for_speech(tmp_path):
         load_candidate(str(tmp_path / "bert"))
 
 
-def test_another_sample_rate(folder):
+def test_a_model_at_another_sample_rate_is_given_resampled_waveforms(folder):
     (folder / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": 24_000}))
-    with pytest.raises(InputError, match="takes speech at 24000 Hz"):
-        load_candidate(str(folder))
+    candidate = load_candidate(str(folder))
+    batch = candidate.batch([np.zeros(16_001, np.float32)])
+    assert batch["input_values"].shape == (1, 24_002)
+    with torch.inference_mode():
+        states = candidate.forward(batch)
+    grid = candidate.grid
+    assert grid.sample_rate == 24_000
+    assert int(states.lengths[0]) == states.layers[0].shape[1] == grid.frames(16_001)
+    assert grid.centres(2)[0] == pytest.approx(grid.receptive_field / 2 / 24_000)
 
 
 def test_a_device_that_is_not_there(tiny_folders):

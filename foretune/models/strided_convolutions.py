@@ -1,0 +1,133 @@
+"""Stacks of strided convolutions over waveforms as matrix products, for inference on a CPU.
+
+Features are held as (time, channels), so that the s·C numbers under the stride of a convolution lie side by
+side. Its first s taps are then the product of a (frames, s·C) matrix, which is there already, with their
+weights; so are the next s taps of the same matrix moved on by s·C numbers; and a norm over channels
+needs no transposing. A convolution over (channels, time) copies, pads and reorders instead.
+
+A group norm that norms each channel of the first convolution over time costs nothing: the mean and variance
+of what a filter w gives are w'm and w'Sw, of the mean m and the covariance S of the waveform's windows,
+so the norm becomes part of the filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class _Layer(NamedTuple):
+    convolution: nn.Conv1d
+    norm: nn.Module | None
+    activation: Callable[[Tensor], Tensor]
+
+
+class StridedConvolutions:
+    """The same function as a stack of convolutions, computed in another way.
+
+    Weights are read when it is called, so it follows the module that it was made of.
+    """
+
+    def __init__(self, layers: list[_Layer]) -> None:
+        self._layers = layers
+
+    @classmethod
+    def of(cls, front_end: Any) -> StridedConvolutions | None:
+        """Return the form of a `transformers` feature encoder; None where its layers are of another kind.
+
+        Args:
+            front_end: has `conv_layers`, each with `conv`, `activation` and possibly `layer_norm`.
+        """
+        layers = []
+        for place, layer in enumerate(getattr(front_end, "conv_layers", ())):
+            norm = getattr(layer, "layer_norm", None)
+            if not (_is_plain(getattr(layer, "conv", None)) and _is_known(norm, place, layer.conv)):
+                return None
+            layers.append(_Layer(layer.conv, norm, layer.activation))
+        return cls(layers) if layers and layers[0].convolution.in_channels == 1 else None
+
+    @staticmethod
+    def serve(waveforms: Tensor) -> bool:
+        """Return whether this is the faster way: on a CPU, in float32, without gradients."""
+        return (
+            waveforms.device.type == "cpu"
+            and waveforms.dtype == torch.float32
+            and not torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+        )
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        """Return features (batch, frames, channels) of waveforms (batch, samples)."""
+        weights = [_taps(layer.convolution) for layer in self._layers]
+        # one after the other: what one layer leaves stays in the cache for the next
+        return torch.stack([self._convolve(waveform, weights) for waveform in waveforms])
+
+    def _convolve(self, waveform: Tensor, weights: list[list[Tensor]]) -> Tensor:
+        first = self._layers[0]
+        hidden = _over_waveform(waveform, first)
+        if isinstance(first.norm, nn.LayerNorm):
+            hidden = first.norm(hidden)
+        hidden = first.activation(hidden)
+        for layer, taps in zip(self._layers[1:], weights[1:], strict=True):
+            hidden = _over_features(hidden, layer.convolution, taps)
+            hidden = layer.activation(hidden if layer.norm is None else layer.norm(hidden))
+        return hidden
+
+
+def _is_plain(convolution: object) -> bool:
+    return (
+        isinstance(convolution, nn.Conv1d)
+        and convolution.padding == (0,)
+        and convolution.dilation == (1,)
+        and convolution.groups == 1
+    )
+
+
+def _is_known(norm: object, place: int, convolution: nn.Conv1d) -> bool:
+    if isinstance(norm, nn.GroupNorm):
+        return place == 0 and norm.num_groups == convolution.out_channels and norm.affine
+    return norm is None or isinstance(norm, nn.LayerNorm)
+
+
+def _taps(convolution: nn.Conv1d) -> list[Tensor]:
+    """Return the weights of every `stride` taps as a matrix (taps · channels in, channels out)."""
+    taps = convolution.weight.permute(2, 1, 0)  # (kernel, in, out)
+    return [part.flatten(0, 1).contiguous() for part in taps.split(convolution.stride[0])]
+
+
+def _over_waveform(waveform: Tensor, layer: _Layer) -> Tensor:
+    """Return the first convolution, (frames, channels), and its group norm, where it has one."""
+    windows = waveform.unfold(0, layer.convolution.kernel_size[0], layer.convolution.stride[0]).contiguous()
+    filters = layer.convolution.weight[:, 0]  # (channels, kernel)
+    bias = layer.convolution.bias
+    if isinstance(layer.norm, nn.GroupNorm):
+        exact = windows.double()
+        mean = exact.mean(dim=0)
+        covariance = (exact - mean).T @ (exact - mean) / len(exact)
+        of_filters = filters.double()
+        variance = ((of_filters @ covariance) * of_filters).sum(dim=1)
+        scale = layer.norm.weight.double() * torch.rsqrt(variance + layer.norm.eps)
+        bias = (layer.norm.bias.double() - scale * (of_filters @ mean)).float()
+        filters = (scale[:, None] * of_filters).float()
+    return windows @ filters.T if bias is None else torch.addmm(bias, windows, filters.T)
+
+
+def _over_features(hidden: Tensor, convolution: nn.Conv1d, taps: list[Tensor]) -> Tensor:
+    """Return a convolution over (time, channels), contiguous; shape (frames, channels out)."""
+    channels, stride = hidden.shape[1], convolution.stride[0]
+    frames = (len(hidden) - convolution.kernel_size[0]) // stride + 1
+    result = None
+    for place, weights in enumerate(taps):
+        start = hidden.storage_offset() + place * stride * channels
+        part = hidden.as_strided((frames, len(weights)), (stride * channels, 1), start)
+        if result is not None:
+            result.addmm_(part, weights)
+        elif convolution.bias is None:
+            result = part @ weights
+        else:
+            result = torch.addmm(convolution.bias, part, weights)
+    assert result is not None, "a kernel of no taps"  # noqa: S101
+    return result
