@@ -9,9 +9,9 @@ made from them:
   serve any estimator;
 - of sequence tasks the accumulators themselves (moments, samples), in one file that is replaced whole.
 
-Files are NumPy's `.npz` without pickle: their zip format carries a checksum of each array, so that damage is
-noticed; what is damaged, and what came after it, is made again. A file appears whole or not at all. One
-process at a time writes to a pass's folder; another one that wants the same goes without it.
+A file is a BLAKE2 checksum, then NumPy's `.npz` without pickle. Damage is noticed by the checksum; what is
+damaged, and what came after it, is made again. A file appears whole or not at all. One process at a time
+writes to a pass's folder; another one that wants the same goes without it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ import hashlib
 import json
 import os
 import time
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -39,6 +38,8 @@ VERSION = 1
 
 SAVING_SHARE = 0.05
 """Most of the time that saving may take: after a save that took c seconds, the next comes c / share later."""
+
+_DIGEST = 32  # bytes of a checksum
 
 Report = Callable[[str], None]
 
@@ -81,30 +82,43 @@ class Folder:
         text, arrays = dump(value)
         temporary = self.path / f"{name}.{os.getpid()}.tmp"
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("w+b") as file:
+                file.write(bytes(_DIGEST))
                 np.savez(file, allow_pickle=False, **arrays, content=np.frombuffer(text.encode(), np.uint8))
-            temporary.replace(self.path / f"{name}.npz")
+                checksum = _checksum(file)
+                file.seek(0)
+                file.write(checksum)
+            temporary.replace(self._file(name))
         finally:
             temporary.unlink(missing_ok=True)
 
     def read(self, name: str) -> Any:
         """Return the value of a file; None where there is none, or a damaged one, which is removed."""
-        path = self.path / f"{name}.npz"
+        path = self._file(name)
         if not path.exists():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
-            return load(arrays.pop("content").tobytes().decode(), arrays)
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, TypeError, AttributeError):
-            if self._report is not None:
-                self._report(f"{path}: damaged; it is made again")
-            path.unlink(missing_ok=True)
-            return None
+        with path.open("rb") as file:
+            if file.read(_DIGEST) == _checksum(file):
+                file.seek(_DIGEST)
+                with np.load(file, allow_pickle=False) as content:
+                    arrays = {key: content[key] for key in content.files}
+                return load(arrays.pop("content").tobytes().decode(), arrays)
+        if self._report is not None:
+            self._report(f"{path}: damaged; it is made again")
+        path.unlink()
+        return None
 
-    def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        (self.path / f"{name}.npz").unlink(missing_ok=True)
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.gathered"
+
+
+def _checksum(file: BinaryIO) -> bytes:
+    """Return the checksum of what follows a file's own."""
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    file.seek(_DIGEST)
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.digest()
 
 
 class BusyError(Exception):

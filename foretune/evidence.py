@@ -8,7 +8,9 @@ not made again.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.metadata
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -359,7 +361,7 @@ def _key(
         "grid": canonical(candidate.grid),
         "device": candidate.device.type,
         "speech": content_hash(utterances),
-        "sampling": sampling,
+        "sampling": hashlib.blake2b(json.dumps(sampling).encode(), digest_size=16).hexdigest(),
         "dtype": settings.dtype,
         "batch_seconds": settings.batch_seconds,
         "window_seconds": WINDOW_SECONDS,
