@@ -22,6 +22,7 @@ from .held_out_evidence import HELD_OUT_EVIDENCE
 from .inputs import Inputs, Metadata
 from .jackknife import Jackknife, jackknife, standard_errors
 from .knn import KNN
+from .labels import encode
 from .lda import LDA
 from .leep import LEEP
 from .lfc import LFC
@@ -48,6 +49,7 @@ from .sfda import SFDA
 from .sliced_wasserstein import SLICED_WASSERSTEIN
 from .transrate import TRANSRATE
 from .tsne_distance import TSNE_DISTANCE
+from .validation import as_features, check_finite
 
 __all__ = [
     "ESTIMATORS",
@@ -155,9 +157,20 @@ def score(
         Inputs(
             moments=moments,
             samples=samples,
-            source=None if source is None else Samples.of(source, source_labels),
+            source=None if source is None else _source_samples(source, source_labels),
             posteriors=None if posteriors is None else np.asarray(posteriors, dtype=np.float64),
             metadata=metadata,
             seed=seed,
         )
     )
+
+
+def _source_samples(source: Any, labels: Any | None) -> Samples:
+    """Return the source samples, whose faults are reported under the names of `score`'s arguments."""
+    matrix = as_features(source, argument="source")
+    check_finite(matrix, "source")
+    if len(matrix) == 0:
+        raise ValueError("source has no rows; there must be at least one sample")
+    if labels is not None:
+        encode(labels, len(matrix), "source_labels", features="source")
+    return Samples.of(matrix, labels)

@@ -15,7 +15,8 @@ from .registry import Estimator
 def decay_exponent(moments: Moments) -> float:
     """Return α of λ_i ∝ i^(−α), by least squares on ln λ_i over ln i, λ the variances in descending order.
 
-    All variances that the samples resolve count alike.
+    All variances that the samples resolve count alike. (The released code takes ranks 4 to 100 only, and
+    gives rank i the weight 1/i.)
 
     Args:
         moments: of features; labels are not used.

@@ -32,7 +32,8 @@ def canonical_correlations(moments: Moments) -> CanonicalCorrelations:
     The part of the centred features that the labels explain is the class means, hence the
     correlations are the singular values of Λ^(−½) Vᵀ Sᵀ N_c^(−½), with V Λ Vᵀ the scatter and S the
     class sums of the centred features. The weight of a canonical variate h is Σ_j |⟨h, x_j⟩| over
-    features x_j: how much of the features lies along it.
+    features x_j: how much of the features lies along it. (The published code of projection weighting
+    leaves out the whitening of h, and takes the side with fewer columns, which may be the labels.)
 
     Raises:
         ValueError: there are fewer than two classes.

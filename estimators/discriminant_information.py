@@ -22,6 +22,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from .h_score import ledoit_wolf_shrinkage
+from .held_out_evidence import rounding_of
 from .inputs import given
 from .moments import Moments
 from .registry import Estimator
@@ -55,20 +56,27 @@ def discriminant_information(moments: Moments) -> float:
     for key in moments.groups:
         others = moments.without(key)
         check_classes(others, f"without group {key!r}, labels")
-        total += _gain(others, moments.group(key))
+        total += _gain(others, moments.group(key), rounding_of(moments))
     return total / moments.n
 
 
-def _gain(others: Moments, group: Moments) -> float:
-    """Return the sum over a group's samples of ln N(x; μ_y, W) − ln N(x; μ, T), fitted on the others."""
+def _gain(others: Moments, group: Moments, rounding: float) -> float:
+    """Return the sum over a group's samples of ln N(x; μ_y, W) − ln N(x; μ, T), fitted on the others.
+
+    Args:
+        others: all but the group.
+        group: what is left out of them.
+        rounding: of the others' scatter (see `held_out_evidence.rounding_of`).
+    """
     covariance = others.scatter / others.n
     variance = float(np.trace(covariance)) / len(covariance)
-    if not variance > 1e-24 * float(np.max(np.abs(others.mean), initial=0.0)) ** 2:
+    constant = max(1e-24 * float(np.max(np.abs(others.mean), initial=0.0)) ** 2, rounding / others.n)
+    if not variance > constant:
         raise ValueError("features are the same for every sample, so there is no scale to work on")
     shrinkage = ledoit_wolf_shrinkage(others)
     shifts = others.class_means - others.mean
     T = (1 - shrinkage) * covariance
-    T[np.diag_indices_from(T)] += (shrinkage + LEAST_SHARE) * variance
+    T[np.diag_indices_from(T)] += shrinkage * variance + max(LEAST_SHARE * variance, rounding / others.n)
     W = T - (1 - shrinkage) * (shifts.T * others.counts / others.n) @ shifts
 
     away = group.mean - others.mean

@@ -45,6 +45,7 @@ from .inputs import given
 from .logme import decompose, maximum_evidence
 from .moments import Moments
 from .registry import Estimator
+from .sufficient_statistics import RANK_TOLERANCE
 from .validation import check_classes, check_groups
 
 Array = NDArray[np.float64]
@@ -96,16 +97,26 @@ def held_out_evidence(moments: Moments) -> float:
     check_groups(moments)
     contrasts = len(moments.classes) - 1
     everything = _spread(moments, contrasts)
+    floor = rounding_of(moments)
     total = 0.0
     for key in moments.groups:
         others = moments.without(key)
         check_classes(others, f"without group {key!r}, labels")
-        precisions = fit_precisions(others, contrasts)
-        total += everything.log_evidence(precisions) - _spread(others, contrasts).log_evidence(precisions)
+        precisions = fit_precisions(others, contrasts, floor=floor)
+        rest = _spread(others, contrasts, floor)
+        total += everything.log_evidence(precisions) - rest.log_evidence(precisions)
     return total / moments.n
 
 
-def fit_precisions(moments: Moments, contrasts: int) -> Precisions:
+def rounding_of(whole: Moments) -> float:
+    """Return what eigenvalues of a part's scatter must exceed: subtraction leaves rounding of the whole's.
+
+    Where all that is left is equal, nothing else would tell that it is.
+    """
+    return RANK_TOLERANCE * whole.dimension * float(whole.centred_spectrum.values[-1])
+
+
+def fit_precisions(moments: Moments, contrasts: int, *, floor: float = 0.0) -> Precisions:
     """Return the precisions of greatest evidence, shared by all contrasts of the labels.
 
     The mean over contrasts of the evidence is that of a single target with their mean squares along every
@@ -114,8 +125,10 @@ def fit_precisions(moments: Moments, contrasts: int) -> Precisions:
     Args:
         moments: of features and labels.
         contrasts: C − 1 of the whole data.
+        floor: eigenvalues of the scatter up to this count as 0 (see `rounding_of`).
     """
     values, vectors = moments.centred_spectrum
+    values = np.where(values > floor, values, 0.0)
     projections = np.sqrt(np.sum((moments.centred_sums @ vectors) ** 2, axis=0) / contrasts)
     squares = np.array([_squares(moments) / contrasts])
     _, alphas, betas = maximum_evidence(values, projections[None], squares, moments.n - 1)
@@ -124,7 +137,7 @@ def fit_precisions(moments: Moments, contrasts: int) -> Precisions:
     if np.isfinite(betas[0]):
         return Precisions(float(alphas[0] / betas[0]), float(betas[0]))
     ratio = LEAST_RATIO * float(values[-1])
-    _, _, sigma, w, residual = _spread(moments, contrasts)
+    _, _, sigma, w, residual = _spread(moments, contrasts, floor)
     variance = (residual + float(np.sum(w / (1 + sigma / ratio)))) / contrasts / (moments.n - 1)
     return Precisions(ratio, 1 / variance)
 
@@ -134,8 +147,9 @@ def _squares(moments: Moments) -> float:
     return moments.n - float(np.sum(moments.counts**2)) / moments.n
 
 
-def _spread(moments: Moments, contrasts: int) -> _Spread:
+def _spread(moments: Moments, contrasts: int, floor: float = 0.0) -> _Spread:
     values, vectors = moments.centred_spectrum
+    values = np.where(values > floor, values, 0.0)
     projections = np.sqrt(np.sum((moments.centred_sums @ vectors) ** 2, axis=0))
     squares = np.array([_squares(moments)])
     sigma, w, residual = decompose(values, projections[None], squares, moments.n - 1)

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def encode(values: Any, rows: int, argument: str) -> tuple[list[Hashable], NDArray[np.intp]]:
+def encode(
+    values: Any, rows: int, argument: str, *, features: str = "features"
+) -> tuple[list[Hashable], NDArray[np.intp]]:
     """Return the distinct values and, for each row, the index of its value among them.
 
     Args:
         values: (rows,), numpy array, torch tensor or sequence of hashables.
         rows: how many there must be.
         argument: its name in messages.
+        features: the name in messages of what has the rows.
 
     Raises:
         ValueError: the number of values is not `rows`, or one of them is None, NaN or not hashable.
@@ -32,7 +35,7 @@ def encode(values: Any, rows: int, argument: str) -> tuple[list[Hashable], NDArr
         values = values.tolist()
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if len(values) != rows:
-        raise ValueError(f"{argument} has {len(values)} values, features {rows} rows; give one per row")
+        raise ValueError(f"{argument} has {len(values)} values, {features} {rows} rows; give one per row")
     index: dict[Hashable, int] = {}
     codes = np.empty(rows, dtype=np.intp)
     for i, value in enumerate(values):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import logsumexp
 
 from .h_score import shrinkage
 from .inputs import given
@@ -46,13 +46,29 @@ def held_out_discriminant(samples: Samples, *, folds: int = 10) -> float:
     total = 0.0
     for number in range(min(folds, len(groups))):
         held_out = fold == number
-        posteriors = _log_posteriors(X[~held_out], codes[~held_out], X[held_out], size)
-        total += float(posteriors[np.arange(len(posteriors)), codes[held_out]].sum())
+        logits = _logits(X[~held_out], codes[~held_out], X[held_out], size)
+        total += float(own_log_posteriors(logits, codes[held_out]).sum())
     return total / len(X)
 
 
-def _log_posteriors(X: Array, codes: NDArray[np.intp], X_new: Array, size: int) -> Array:
-    """Return ln p(class | x) of new samples, shape (N, C)."""
+def own_log_posteriors(logits: Array, codes: NDArray[np.intp]) -> Array:
+    """Return ln p of each sample's own class, shape (N,): −ln(1 + Σ_others / own).
+
+    A p that rounds to 1 keeps its distance from 1, so that good features are told from better ones.
+
+    Args:
+        logits: ln p of each class up to a constant, shape (N, C).
+        codes: the own class, shape (N,).
+    """
+    rows = np.arange(len(logits))
+    others = logits.copy()
+    others[rows, codes] = -np.inf
+    posteriors: Array = -np.logaddexp(0.0, logsumexp(others, axis=1) - logits[rows, codes])
+    return posteriors
+
+
+def _logits(X: Array, codes: NDArray[np.intp], X_new: Array, size: int) -> Array:
+    """Return ln p(class | x) of new samples up to a constant, shape (N, C)."""
     n, dimension = X.shape
     indicator = (codes[:, None] == np.arange(size)).astype(np.float64)
     counts = indicator.sum(axis=0)
@@ -67,8 +83,8 @@ def _log_posteriors(X: Array, codes: NDArray[np.intp], X_new: Array, size: int) 
     directions = vectors / np.sqrt(shrunk)
     centres = (means - overall) @ directions
     logits = (X_new - overall) @ directions @ centres.T - np.sum(centres**2, axis=1) / 2
-    posteriors: Array = log_softmax(logits + np.log((counts + 1) / (n + size)), axis=1)
-    return posteriors
+    unnormalised: Array = logits + np.log((counts + 1) / (n + size))
+    return unnormalised
 
 
 LDA = Estimator(

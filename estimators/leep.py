@@ -42,7 +42,8 @@ def expected_log_prediction(theta: Array, codes: NDArray[np.intp], size: int) ->
     joint = (codes == np.arange(size)[:, None]) @ theta
     marginal = joint.sum(axis=0)
     conditional = np.divide(joint, marginal, out=np.zeros_like(joint), where=marginal > 0)
-    return float(np.mean(np.log(np.sum(conditional[codes] * theta, axis=1))))
+    predictions = np.minimum(np.sum(conditional[codes] * theta, axis=1), 1.0)  # rounding may pass 1
+    return float(np.mean(np.log(predictions)))
 
 
 def check_posteriors(posteriors: Array, rows: int) -> Array:

@@ -28,7 +28,8 @@ def otce(
     W is the 2-Wasserstein distance of the features, standardised by the source (see
     `sliced_wasserstein.standardise`) and divided by √D, so that it is per feature; the coupling makes a joint
     distribution of source and target labels, whose conditional entropy H is in nats. The paper learns the
-    weights from other tasks; here both count alike.
+    weights from other tasks; here both count alike. (Its W is squared, of features as they are, and
+    then outweighs H as the number of features grows.)
 
     Args:
         source: features and labels of the pre-training data.

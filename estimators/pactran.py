@@ -28,7 +28,7 @@ def pactran_gaussian(
     minimum, over weights and biases; φ the factor by which the product λσ₀² of the bound's parameters
     exceeds N; and s² = prior/D the variance of the weights' prior. Features are first divided so that
     their variance is 1 on average: the penalty is not free of scale (the published code takes them as
-    they are).
+    they are, and sums H over the samples, of which L is the mean).
 
     Args:
         samples: with labels.
@@ -71,7 +71,7 @@ def pactran_gaussian(
         start,
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-7},
+        options={"maxiter": 1000, "maxcor": 30, "ftol": 0.0, "gtol": 1e-11},  # the minimum to nine digits
     )
     weights = found.x.reshape(-1, size) * scale
     p = np.exp(log_softmax(Z @ weights[:-1] + weights[-1], axis=1))

@@ -35,9 +35,8 @@ def parc(samples: Samples, *, limit: int = 500, seed: int = 0) -> float:
         raise ValueError("features has one column; correlations over features need at least two")
     X, variance = centred(drawn.features)
     deviation = X.std(axis=0)
-    X /= np.where(
-        deviation > 1e-12 * np.sqrt(variance), deviation, np.inf
-    )  # constant features count for nothing
+    # constant features stay 0, off the mean of a sample's others: they count, as in the published code
+    X /= np.where(deviation > 1e-12 * np.sqrt(variance), deviation, np.inf)
     X -= X.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(X, axis=1, keepdims=True)
     X /= np.where(norms > 0, norms, 1.0)

@@ -26,7 +26,8 @@ def etran_parts(samples: Samples) -> tuple[float, ...]:
     Energy is mean ln Σ_d exp(f_d) of features scaled to a mean square of 1 (the features' own scale, which
     the published code keeps, would decide it), high where samples look familiar to the
     model. Classification is the mean posterior of the true class by linear discriminants, shrunk by 0.1
-    towards a sphere.
+    towards a sphere in the directions that vary. (The published code solves them as if inverse within- times
+    between-class covariance were symmetric, which leaves the nearest class mean of features as they are.)
 
     Raises:
         ValueError: there are fewer than two classes, or the features are constant.
@@ -56,6 +57,8 @@ def ncti_parts(samples: Samples) -> tuple[float, ...]:
 
 def rank(pool: Sequence[Samples], parts: Parts) -> Array:
     """Return the candidates' scores within a pool: the sum of their parts, each scaled to [0, 1].
+
+    Parts count alike. (The published code of ETran gives energy 0.15 and classification 0.85 of the weight.)
 
     Args:
         pool: the same task's samples as features of each candidate; at least two.
@@ -87,7 +90,8 @@ def _discriminate(samples: Samples) -> tuple[Array, NDArray[np.intp], Array]:
         raise ValueError(
             f"features has {len(X)} rows of {size} classes; discriminants need more than one a class"
         )
-    # rotate to the directions that vary: the discriminants are the same, and their equations solvable
+    # rotate to the directions that vary: the others tell nothing, and shrinking towards a sphere that
+    # reaches into them would make the score depend on how many there are
     u, s, _ = np.linalg.svd(X / np.sqrt(variance), full_matrices=False)
     Z = (u * s)[:, s > 1e-10 * s[0]]
     discriminants = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.1).fit(Z, codes)

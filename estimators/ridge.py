@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .held_out_evidence import fit_precisions
+from .held_out_evidence import fit_precisions, rounding_of
 from .inputs import given
 from .moments import Moments
 from .registry import Estimator
@@ -50,7 +50,7 @@ def held_out_r_squared(moments: Moments) -> float:
 
 def _errors(whole: Moments, others: Moments, group: Moments) -> tuple[float, float]:
     """Return the squared errors of a group as the others predict it, by ridge and by their mean."""
-    ratio, _ = fit_precisions(others, len(whole.classes) - 1)
+    ratio, _ = fit_precisions(others, len(whole.classes) - 1, floor=rounding_of(whole))
     values, vectors = others.centred_spectrum
     weights = vectors @ ((others.centred_sums @ vectors) / (values + ratio)).T  # (D, classes of the others)
     weights = _aligned(weights.T, others, whole).T

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from .inputs import given
+from .lda import own_log_posteriors
 from .registry import Estimator
 from .samples import Samples
 from .validation import centred, class_codes
@@ -28,7 +28,8 @@ def sfda(samples: Samples, *, strength: float = 5.0) -> float:
     The within-class covariance is (1 − λ) S_W + λ (tr S_W / D) I with λ = exp(−a σ₁(S_W)). σ₁ has a scale:
     features are divided by the root of their total variance (the published code takes them as
     they are, so that λ depends on the model's scale). That code also drops the logarithm, applies a softmax
-    to the probabilities, and overwrites its input.
+    to the probabilities, estimates σ₁ by three power iterations, counts the other classes alike whatever
+    their sizes, and overwrites its input.
 
     Args:
         samples: with labels.
@@ -43,16 +44,15 @@ def sfda(samples: Samples, *, strength: float = 5.0) -> float:
     size, codes = class_codes(samples)
     X, variance = centred(samples.features)
     X = X / np.sqrt(variance)
-    rows = np.arange(len(X))
     within = _within(X, codes, size)
     shrinkage = float(np.exp(-strength * np.linalg.eigvalsh(within)[-1]))
-    confidence = np.exp(_log_posteriors(X, codes, size, shrinkage)[rows, codes])[:, None]
+    confidence = np.exp(_log_posteriors(X, codes, size, shrinkage))[:, None]
     counts = np.bincount(codes, minlength=size)
     sums = np.zeros((size, X.shape[1]))
     np.add.at(sums, codes, X)
     others = (X.sum(axis=0) - sums) / (len(X) - counts)[:, None]
     mixed = confidence * X + (1 - confidence) * others[codes]
-    return float(_log_posteriors(mixed, codes, size, shrinkage)[rows, codes].mean())
+    return float(_log_posteriors(mixed, codes, size, shrinkage).mean())
 
 
 def _class_means(X: Array, codes: NDArray[np.intp], size: int) -> Array:
@@ -70,7 +70,7 @@ def _within(X: Array, codes: NDArray[np.intp], size: int) -> Array:
 
 
 def _log_posteriors(X: Array, codes: NDArray[np.intp], size: int, shrinkage: float) -> Array:
-    """Return ln p(class | x) by Fisher's discriminants with this shrinkage, (N, C).
+    """Return ln p(own class | x) by Fisher's discriminants with this shrinkage, (N,).
 
     In the space of the discriminants classes are Gaussians of identity covariance, which is the same as
     Gaussians of the shrunk within-class covariance in feature space, whatever the number of discriminants.
@@ -84,8 +84,8 @@ def _log_posteriors(X: Array, codes: NDArray[np.intp], size: int, shrinkage: flo
     factor = scipy.linalg.cho_factor(shrunk, lower=True)
     weights = scipy.linalg.cho_solve(factor, means.T)
     logits = X @ weights - np.sum(means.T * weights, axis=0) / 2
-    posteriors: Array = log_softmax(logits + np.log(np.bincount(codes, minlength=size) / len(X)), axis=1)
-    return posteriors
+    logits += np.log(np.bincount(codes, minlength=size) / len(X))
+    return own_log_posteriors(logits, codes)
 
 
 SFDA = Estimator(
