@@ -55,7 +55,15 @@ def test_diagonal_equals_its_definition(case):
 def test_full_equals_its_definition(case, components):
     score = full_gbc(Moments.of(case.features, case.labels, class_gram=True), components=components)
     expected = full_definition(case.features, case.labels, min(components, len(case.labels) - 1))
-    np.testing.assert_allclose(score, expected, rtol=1e-6 if components == 64 else EXACT)
+    np.testing.assert_allclose(score, expected, rtol=EXACT)
+
+
+@pytest.mark.parametrize("components", [5, 12])
+def test_full_equals_its_definition_where_classes_overlap(faint, components):
+    score = full_gbc(Moments.of(faint.features, faint.labels, class_gram=True), components=components)
+    expected = full_definition(faint.features, faint.labels, min(components, len(faint.labels) - 1))
+    assert score < -1e-6
+    np.testing.assert_allclose(score, expected, rtol=EXACT)
 
 
 def test_invariances(case):

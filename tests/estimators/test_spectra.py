@@ -40,7 +40,7 @@ def test_decay_equals_a_fitted_line(case):
     values = np.linalg.eigvalsh(np.cov(case.features.T))[::-1]
     values = values[values > 1e-11 * values[0]]
     slope = np.polyfit(np.log(np.arange(1, len(values) + 1)), np.log(values), 1)[0]
-    np.testing.assert_allclose(decay_exponent(Moments.of(case.features)), -slope, rtol=1e-7)
+    np.testing.assert_allclose(decay_exponent(Moments.of(case.features)), -slope, rtol=EXACT)
 
 
 @pytest.mark.parametrize("estimator", [rankme, alpha_req])
