@@ -140,7 +140,9 @@ def rank(
     ] = Precision.FLOAT32,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps what the passes gather: what is interrupted goes on from there."),
+        typer.Option(
+            help="Folder that keeps what the passes gather: what is interrupted goes on from there."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
 ) -> None:
@@ -261,6 +263,39 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
                 for each in ESTIMATORS.values()
             ],
         )
+
+
+@app.command()
+def check(
+    model: Annotated[str, typer.Argument(help="A candidate, by any name that rank takes.")],
+    json: Annotated[Path | None, typer.Option(help="Write what was found to this file too.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Try on noise what a candidate has to promise: padding, layers, frames, cuts, gradients.
+
+    Exit code 1 where a promise is broken: its rankings would mean nothing.
+
+    Examples:
+    - `foretune check hubert`
+    - `foretune check owner/model --json contract.json`
+    """
+    check_output(json, "--json")
+    from dataclasses import asdict
+
+    from foretune import contract
+    from foretune.models import load_candidate
+
+    found = contract.check(load_candidate(model, device=device))
+    show_table(
+        model, ["", "value"], [[fact, "–" if value is None else value] for fact, value in found.facts.items()]
+    )
+    rows = [[each.promise, "yes" if each.holds else "NO", each.measured] for each in found.findings]
+    show_table("promises", ["promise", "holds", "measured"], rows)
+    say(f"{found.frames_per_second:,.0f} frames per second, all layers, on {device}")
+    if json is not None:
+        write_json(json, {**asdict(found), "holds": found.holds})
+    if not found.holds:
+        raise typer.Exit(1)
 
 
 @app.command()

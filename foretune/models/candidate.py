@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from foretune.tasks.errors import InputError
 
-from .frame_grid import FrameGrid
+from .frame_grid import WAVEFORM_RATE, FrameGrid
 
 
 @dataclass(slots=True)
@@ -44,7 +44,8 @@ class Card:
 class Candidate(ABC):
     """A pre-trained encoder that can be scored and fine-tuned.
 
-    Layer 0 is what enters the first transformer layer, layer l the output of the l-th one.
+    Layer 0 is what enters the first transformer layer, layer l the output of the l-th one. Subclass it,
+    or wrap a module by `ModuleCandidate`; `foretune.contract.check` tries what is promised here.
 
     Attributes:
         name: as the user gave it.
@@ -54,8 +55,11 @@ class Candidate(ABC):
         grid: the frame grid, shared by all layers.
         card: what is known about it.
         module: the torch module.
-        sample_rate: in Hz.
-        longest: samples that a waveform may have; None where any length does.
+        sample_rate: in Hz, of the waveforms that `batch` takes: 16 kHz for all. The rate that the module
+            itself works at is its grid's.
+        longest: samples, at 16 kHz, that a waveform may have; None where any length does.
+        copies: a deep copy that shares the weights computes the same, beside this one in another thread:
+            nothing that the forward pass changes (hooks, say) lies outside of the candidate.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Candidate(ABC):
     module: nn.Module
     sample_rate: int = 16_000
     longest: int | None = None
+    copies: bool = False
 
     @abstractmethod
     def batch(self, waveforms: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -128,14 +133,16 @@ class Candidate(ABC):
     def refusal(self, samples: int) -> str | None:
         """Return why a waveform of so many samples cannot be taken, None where it can."""
         if self.grid.frames(samples) < 1:
-            return (
-                f"{samples} samples, too few for one frame of {self.name} ({self.grid.receptive_field}); "
-                "leave it out"
-            )
+            return f"{samples} samples, too few for one frame of {self.name} ({self.shortest}); leave it out"
         if self.longest is not None and samples > self.longest:
             seconds, most = samples / self.sample_rate, self.longest / self.sample_rate
             return f"{seconds:.1f} s, and {self.name} takes {most:g} s at most; cut it"
         return None
+
+    @property
+    def shortest(self) -> int:
+        """Return how many samples, at 16 kHz, give one frame."""
+        return max(1, self.grid.first_frame_needs * WAVEFORM_RATE // self.grid.sample_rate)
 
     def check_waveforms(self, waveforms: Sequence[NDArray[np.float32]]) -> None:
         """Check that there are waveforms and that each of them can be taken.

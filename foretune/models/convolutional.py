@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from .candidate import Candidate, Card, HiddenStates
 from .frame_grid import WAVEFORM_RATE, FrameGrid
 from .resampling import resample
+from .strided_convolutions import StridedConvolutions
 from .weights import count_parameters, weights_hash
 
 _VARIANCE_FLOOR = 1e-7  # as transformers' Wav2Vec2FeatureExtractor
@@ -34,6 +35,7 @@ class ConvolutionalCandidate(Candidate):
     """A transformer on a stack of convolutions over the waveform."""
 
     module: Any
+    copies = True
 
     def __init__(
         self, name: str, module: Any, card: Card, *, normalise: bool, sample_rate: int = WAVEFORM_RATE
@@ -56,6 +58,7 @@ class ConvolutionalCandidate(Candidate):
         self.dimensions = (config.hidden_size,) * (self.num_layers + 1)
         self.grid = FrameGrid.of_convolutions(config.conv_kernel, config.conv_stride, sample_rate=sample_rate)
         self.revision = weights_hash(module, f"normalise={normalise}")
+        self._products = StridedConvolutions.of(self.module.feature_extractor)
         self._pads_waveforms, self._pads_features = self._probe_padding()
 
     def batch(self, waveforms: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -125,6 +128,8 @@ class ConvolutionalCandidate(Candidate):
         return (samples - self.grid.first_frame_needs) // self.grid.stride + 1
 
     def _convolve(self, waveforms: Tensor) -> Tensor:
+        if self._products is not None and self._products.serve(waveforms):
+            return self._products(waveforms)
         features: Tensor = self.module.feature_extractor(waveforms)
         return features.transpose(1, 2)
 

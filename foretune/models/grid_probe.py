@@ -8,6 +8,7 @@ are passed by meanwhile.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ def count_grid(frames: Callable[[int], int], sample_rate: int, longest: int | No
     steps = [first]
     for more in (1, 2, 3):
         steps.append(_least_samples(frames, have + more, steps[-1], bound))
-    strides = {after - before for before, after in zip(steps, steps[1:], strict=False)}
+    strides = {after - before for before, after in itertools.pairwise(steps)}
     if len(strides) != 1 or 0 in strides:
         raise InputError(f"frames begin {sorted(strides)} samples apart, which is no grid; give the grid")
     stride = strides.pop()

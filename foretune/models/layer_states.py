@@ -110,7 +110,7 @@ def parameters_by_stage(run: Callable[[], object], layers: Sequence[nn.Module]) 
     stage = 0
 
     class Watch(TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN204
+        def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             for leaf in tree_leaves((args, kwargs)):
                 if isinstance(leaf, nn.Parameter) and id(leaf) not in seen:
                     seen.add(id(leaf))
@@ -154,7 +154,7 @@ def find_layers(run: Callable[[], object], module: nn.Module) -> list[nn.Module]
             hooks.append(part.register_forward_pre_hook(note, with_kwargs=True))
         try:
             run()
-        except Exception as error:  # noqa: BLE001 - whatever lies above the layers, or no layers at all
+        except Exception as error:
             failure = str(error).strip().split("\n")[0] or type(error).__name__
     found = [layers for layers in lists if _ran_in_order(layers, calls)]
     if not found:
@@ -198,7 +198,7 @@ def find_norm(run: Callable[[], object], module: nn.Module, last: nn.Module) -> 
                 hooks.append(part.register_forward_hook(take))
         try:
             run()
-        except Exception:  # noqa: BLE001 - _EnoughError, or whatever lies above
+        except Exception:
             return found[0] if found else None
     return found[0] if found else None
 

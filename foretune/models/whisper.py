@@ -27,6 +27,7 @@ class WhisperCandidate(Candidate):
     """Whisper's encoder on its own log-mel features."""
 
     module: Any
+    copies = True
 
     def __init__(self, name: str, module: Any, card: Card) -> None:
         """Take a loaded `WhisperModel`, or the encoder of one."""
