@@ -45,8 +45,9 @@ class Aligned:
         id: of the utterance.
         words: in order, labelled as the transcript has them; each from its first letter to its last.
         tokens: letters and stars, in order; a span covers its frames, each a stride wide about its centre.
-        confidence: mean natural log-probability per frame of the letters that are aligned to it, over
-            the frames that belong to letters; at most 0.
+        confidence: mean natural log-probability per frame of what is aligned to it, over the frames that
+            the alignment or the aligner's own likeliest token gives to a letter, so that speech which a
+            wrong transcript leaves to silence counts; stars do not count; at most 0.
         dropped: characters of the transcript that were dropped.
         starred: characters that a star stands for.
     """
@@ -190,18 +191,31 @@ def align_text(name: str, waveform: NDArray[np.float32], text: str, aligner: Ali
     indices = token_indices(aligner, words, STAR, STAR_TOKEN)
     log_probs = aligner.log_probs(waveform)
     path = forced_align(log_probs, indices, blank=aligner.blank)
-    seconds = len(waveform) / SAMPLE_RATE
-    return _spans(name, transcript, path, aligner, seconds)
+    tokens, words = _spans(transcript, path, aligner, len(waveform) / SAMPLE_RATE)
+    confidence = _confidence(path, np.asarray(indices), log_probs, aligner)
+    return Aligned(name, words, tokens, confidence, transcript.dropped, transcript.starred)
 
 
-def _spans(name: str, transcript: Transcript, path: Path, aligner: Aligner, seconds: float) -> Aligned:
-    """Turn a path into spans of letters and words; tokens between words are passed over."""
+def _confidence(
+    path: Path, indices: NDArray[np.int64], log_probs: NDArray[np.float32], aligner: Aligner
+) -> float:
+    """Return the mean over frames of speech, by the path or by the aligner alone; see `Aligned`."""
+    silent = [aligner.blank] if aligner.delimiter is None else [aligner.blank, aligner.delimiter]
+    heard = ~np.isin(log_probs.argmax(axis=1), silent)
+    token = np.where(path.tokens < 0, aligner.blank, indices[path.tokens])
+    counted = (heard | ~np.isin(token, silent)) & (token != STAR_TOKEN)
+    return float(path.log_probs[counted].mean())
+
+
+def _spans(
+    transcript: Transcript, path: Path, aligner: Aligner, seconds: float
+) -> tuple[tuple[AlignedSpan, ...], tuple[AlignedSpan, ...]]:
+    """Turn a path into spans of letters and of words; tokens between words are passed over."""
     edges = frame_edges(aligner.grid, len(path.tokens), seconds)
     between = 0 if aligner.delimiter is None else 1
     position = 0
     tokens: list[AlignedSpan] = []
     words: list[AlignedSpan] = []
-    of_letters: list[NDArray[np.float64]] = []
     for word in transcript.words:
         first = len(tokens)
         own: list[NDArray[np.float64]] = []
@@ -215,9 +229,7 @@ def _spans(name: str, transcript: Transcript, path: Path, aligner: Aligner, seco
         position += between
         sure = float(np.concatenate(own).mean()) if own else float("nan")
         words.append(AlignedSpan(tokens[first].start, tokens[-1].end, word.written, sure))
-        of_letters += own
-    confidence = float(np.concatenate(of_letters).mean())
-    return Aligned(name, tuple(words), tuple(tokens), confidence, transcript.dropped, transcript.starred)
+    return tuple(tokens), tuple(words)
 
 
 def frame_edges(grid: FrameGrid, frames: int, seconds: float) -> NDArray[np.float64]:

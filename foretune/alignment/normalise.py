@@ -3,8 +3,8 @@
 Word by word, and visibly: the aligner's own letters stay, in the aligner's case; other letters are folded
 to them where they only differ by marks (`ł` to `l`, `ß` to `ss`); what is left of letters and digits (numbers
 are not spelt out, since how they are read depends on language and context) becomes one star, which stands
-for any sounds; punctuation and symbols are dropped. A star may also be written into the transcript, as `*`,
-for speech that it lacks.
+for any sounds; punctuation and symbols are dropped. A star may also be in the transcript, as `*`, for
+speech that it lacks.
 """
 
 from __future__ import annotations
@@ -88,16 +88,15 @@ def _spell(
     written: str, known: set[str], dropped: dict[str, None], starred: dict[str, None]
 ) -> tuple[str, ...]:
     """Return a word's tokens; adds to what was dropped and what a star stands for."""
-    if written == STAR:
-        return (STAR,)
     tokens: list[str] = []
     for character in written:
         found = _fold(character, known)
         if found:
             tokens += found
-        elif unicodedata.category(character)[0] in "LN":
-            starred[character] = None
-            if not tokens or tokens[-1] != STAR:
+        elif character == STAR or unicodedata.category(character)[0] in "LN":
+            if character != STAR:
+                starred[character] = None
+            if tokens[-1:] != [STAR]:
                 tokens.append(STAR)
         else:  # marks of letters that are starred, punctuation, symbols
             dropped[character] = None
