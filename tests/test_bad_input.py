@@ -192,9 +192,12 @@ def test_no_rows(tmp_path: Path, refuse: Refuse) -> None:
     assert "manifest.csv: the manifest has no rows; give it some" in refuse(*rank(tmp_path / "manifest.csv"))
 
 
-def test_transcripts_without_times(tmp_path: Path, rows: Rows, refuse: Refuse) -> None:
+def test_transcripts_of_other_speech(tmp_path: Path, rows: Rows, refuse: Refuse) -> None:
+    for row in rows:
+        row["text"] = f"much more than is said in a quarter of a second, {row['text']}"
     line = refuse(*rank(write_manifest(tmp_path, rows), task="asr"))
-    assert "no true times of phones, which scoring asr needs" in line
+    assert "aligner embedded: not one of" in line
+    assert "the transcript needs 43 frames and the audio has 10; is it the right one?" in line
 
 
 # models
