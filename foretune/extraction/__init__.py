@@ -6,6 +6,7 @@ more samples, padding included, than its budget. The order does not depend on th
     batches.py     which utterances go together
     windows.py     long recordings, cut and joined
     reading.py     decoding ahead of the forward pass
+    streams.py     batches side by side on the cores of a CPU
     precision.py   half precision, checked against float32
     engine.py      `extract`, which joins them
 """

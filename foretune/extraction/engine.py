@@ -15,7 +15,8 @@ from foretune.tasks.utterance import SAMPLE_RATE, Utterance
 
 from .batches import BATCH_SECONDS, batches_by_length, samples
 from .precision import autocast, check_precision, compare_with_float32
-from .reading import read_ahead
+from .reading import Waveforms, read_ahead
+from .streams import in_streams, streams_of
 from .windows import WINDOW_SECONDS, cut, join, longest_whole
 
 Progress = Callable[[float, float], None]
@@ -29,7 +30,8 @@ class Batch:
     Attributes:
         indices: of the utterances, in the sequence that was given.
         states: their hidden states, on the candidate's device; whole, also of what was cut into windows.
-        seconds: waiting for the speech to be read, normalising and the forward pass took, wall time.
+        seconds: that the caller has waited for it, wall time: for reading, normalising and the forward pass,
+            less what of these went on while the caller was busy.
     """
 
     indices: list[int]
@@ -83,19 +85,25 @@ def extract(
     batches = list(batches_by_length(lengths, batch_seconds, longest_whole(candidate, window_seconds)))
     total = sum(lengths) / SAMPLE_RATE
     done = sum(lengths[index] for batch in batches[:skip_batches] for index in batch) / SAMPLE_RATE
-    unchecked = dtype != "float32"
-    start = time.perf_counter()
-    for indices, waveforms in read_ahead(candidate, utterances, batches[skip_batches:]):
-        # not around the yield: these contexts would hold for the caller too
+
+    def forward(own: Candidate, item: tuple[bool, list[int], Waveforms]) -> tuple[list[int], HiddenStates]:
+        first, indices, waveforms = item
         with torch.inference_mode():
-            states = _forward(candidate, waveforms, batch_seconds, window_seconds, dtype)
-            if candidate.device.type == "cuda":
-                torch.cuda.synchronize(candidate.device)
-            seconds = time.perf_counter() - start
-            if unchecked:
-                exact = _forward(candidate, waveforms, batch_seconds, window_seconds, "float32")
-                compare_with_float32(candidate, states, exact, dtype, report)
-                unchecked = False
+            states = _forward(own, waveforms, batch_seconds, window_seconds, dtype)
+            if first and dtype != "float32":
+                exact = _forward(own, waveforms, batch_seconds, window_seconds, "float32")
+                compare_with_float32(own, states, exact, dtype, report)
+        if own.device.type == "cuda":
+            torch.cuda.synchronize(own.device)
+        return indices, states
+
+    read = read_ahead(candidate, utterances, batches[skip_batches:])
+    items = ((place == 0, *batch) for place, batch in enumerate(read))
+    # of all batches, also those left out: a run that goes on computes as one that was never interrupted
+    streams = min(streams_of(candidate), len(batches))
+    start = time.perf_counter()
+    for indices, states in in_streams(candidate, items, forward, streams):
+        seconds = time.perf_counter() - start
         yield Batch(indices, states, seconds)
         done += sum(lengths[index] for index in indices) / SAMPLE_RATE
         if progress is not None:
