@@ -21,7 +21,14 @@ from typing import Any
 from foretune.cache import VERSION, BusyError, Folder, Pace, canonical, content_hash
 from foretune.estimators import Estimator, Moments, Reservoir, Samples
 from foretune.estimators.validation import as_features
-from foretune.extraction import BATCH_SECONDS, OVERLAP_SECONDS, WINDOW_SECONDS, Batch, Progress, extract
+from foretune.extraction import (
+    OVERLAP_SECONDS,
+    WINDOW_SECONDS,
+    Batch,
+    Progress,
+    default_batch_seconds,
+    extract,
+)
 from foretune.models.candidate import Candidate
 from foretune.sampling import Sampler
 from foretune.tasks.errors import InputError
@@ -37,7 +44,7 @@ class PassSettings:
 
     Attributes:
         seed: of the samples drawn.
-        batch_seconds: most seconds of speech and padding in a forward pass.
+        batch_seconds: most seconds of speech and padding in a forward pass; None: what suits the device.
         dtype: the precision, one of `foretune.extraction.PRECISIONS`.
         cache: folder that keeps what is gathered; None keeps nothing.
         progress: called after each batch with seconds of speech done and in all.
@@ -45,7 +52,7 @@ class PassSettings:
     """
 
     seed: int = 0
-    batch_seconds: float = BATCH_SECONDS
+    batch_seconds: float | None = None
     dtype: str = "float32"
     cache: Path | None = None
     progress: Progress | None = None
@@ -363,7 +370,7 @@ def _key(
         "speech": content_hash(utterances),
         "sampling": hashlib.blake2b(json.dumps(sampling).encode(), digest_size=16).hexdigest(),
         "dtype": settings.dtype,
-        "batch_seconds": settings.batch_seconds,
+        "batch_seconds": settings.batch_seconds or default_batch_seconds(candidate),
         "window_seconds": WINDOW_SECONDS,
         "overlap_seconds": OVERLAP_SECONDS,
     }

@@ -29,7 +29,7 @@ from foretune.estimators import (
     standard_errors,
 )
 from foretune.evidence import Evidence, PassSettings, Wanted, gather
-from foretune.extraction import BATCH_SECONDS, Progress
+from foretune.extraction import Progress
 from foretune.models.candidate import Candidate
 from foretune.records import LabelOrigin, Provenance, ScoreRecord, provenance
 from foretune.sampling import source_sampler, target_sampler
@@ -49,7 +49,7 @@ def score_candidate(
     layers: Layers = "all",
     standard_errors: bool = False,
     seed: int = 0,
-    batch_seconds: float = BATCH_SECONDS,
+    batch_seconds: float | None = None,
     dtype: str = "float32",
     cache: Path | None = None,
     labelling: Labelling = TRUE_TIMES,
@@ -71,7 +71,7 @@ def score_candidate(
         standard_errors: give scores made from moments their standard errors, by leaving out groups (speakers,
             sentences or utterances, in eight parts); costs as many eigendecompositions a layer.
         seed: of the samples drawn and of everything random in the estimators.
-        batch_seconds: most seconds of speech and padding in a forward pass.
+        batch_seconds: most seconds of speech and padding in a forward pass; by default what suits the device.
         dtype: precision of the forward pass, one of `foretune.extraction.PRECISIONS`; half precision is
             checked against float32 on the first batch.
         cache: folder that keeps what a pass gathers (see `foretune.cache`): an interrupted one goes on, one
@@ -132,7 +132,7 @@ def prepare(
     *,
     grouped: bool = False,
     seed: int = 0,
-    batch_seconds: float = BATCH_SECONDS,
+    batch_seconds: float | None = None,
     dtype: str = "float32",
     cache: Path | None = None,
     labelling: Labelling = TRUE_TIMES,
@@ -149,7 +149,7 @@ def prepare(
         estimators: by name; what one of them needs and cannot have is told by its scores.
         grouped: keep moments by group even where no estimator needs that, for standard errors.
         seed: of the samples drawn and of everything random in the estimators.
-        batch_seconds: most seconds of speech and padding in a forward pass.
+        batch_seconds: most seconds of speech and padding in a forward pass; by default what suits the device.
         dtype: precision of the forward pass, one of `foretune.extraction.PRECISIONS`; half precision is
             checked against float32 on the first batch.
         cache: folder that keeps what a pass gathers (see `foretune.cache`): an interrupted one goes on, one

@@ -11,13 +11,12 @@ more samples, padding included, than its budget. The order does not depend on th
     engine.py      `extract`, which joins them
 """
 
-from .batches import BATCH_SECONDS, batches_by_length, samples
+from .batches import batches_by_length, default_batch_seconds, samples
 from .engine import Batch, Progress, extract
 from .precision import LARGEST_DIFFERENCE, PRECISIONS
 from .windows import OVERLAP_SECONDS, WINDOW_SECONDS
 
 __all__ = [
-    "BATCH_SECONDS",
     "LARGEST_DIFFERENCE",
     "OVERLAP_SECONDS",
     "PRECISIONS",
@@ -25,6 +24,7 @@ __all__ = [
     "Batch",
     "Progress",
     "batches_by_length",
+    "default_batch_seconds",
     "extract",
     "samples",
 ]

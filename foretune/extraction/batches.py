@@ -7,10 +7,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from foretune.models.candidate import Candidate
 from foretune.tasks.utterance import SAMPLE_RATE, Utterance
 
-BATCH_SECONDS = 60.0
-"""Default budget of a batch, in seconds of speech and padding."""
+CPU_BATCH_SECONDS = 16.0
+"""Default budget of a batch on a CPU, in seconds of speech and padding: more no longer helps a core, and
+what it works on leaves the cache."""
+
+ACCELERATOR_BATCH_SECONDS = 60.0
+"""Default budget elsewhere."""
+
+
+def default_batch_seconds(candidate: Candidate) -> float:
+    """Return the budget of a batch where none is given."""
+    return CPU_BATCH_SECONDS if candidate.device.type == "cpu" else ACCELERATOR_BATCH_SECONDS
 
 
 def samples(utterance: Utterance) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from foretune.models.candidate import Candidate, HiddenStates
 from foretune.tasks.utterance import SAMPLE_RATE, Utterance
 
-from .batches import BATCH_SECONDS, batches_by_length, samples
+from .batches import batches_by_length, default_batch_seconds, samples
 from .precision import autocast, check_precision, compare_with_float32
 from .reading import Waveforms, read_ahead
 from .streams import in_streams, streams_of
@@ -43,7 +43,7 @@ def extract(
     candidate: Candidate,
     utterances: Sequence[Utterance],
     *,
-    batch_seconds: float = BATCH_SECONDS,
+    batch_seconds: float | None = None,
     window_seconds: float = WINDOW_SECONDS,
     dtype: str = "float32",
     skip_batches: int = 0,
@@ -59,7 +59,7 @@ def extract(
         candidate: its module is in evaluation mode.
         utterances: each is read once, shortly before its batch's turn comes.
         batch_seconds: most seconds of speech and padding in a forward pass; an utterance or window
-            that is longer goes by itself.
+            that is longer goes by itself. By default what suits the device.
         window_seconds: of the longest stretch of speech that goes through the candidate whole; less
             where the candidate takes less.
         dtype: one of `PRECISIONS`; half precision is checked against float32 on the first batch.
@@ -76,6 +76,8 @@ def extract(
             it); half precision is too far from float32; or `dtype` is none of `PRECISIONS`.
         ValueError: `batch_seconds` or `window_seconds` is not positive.
     """
+    if batch_seconds is None:
+        batch_seconds = default_batch_seconds(candidate)
     for name, seconds in (("batch_seconds", batch_seconds), ("window_seconds", window_seconds)):
         if seconds <= 0:
             raise ValueError(f"{name} is {seconds}; it must be positive")
