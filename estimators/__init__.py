@@ -10,6 +10,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .alpha_req import ALPHA_REQ
 from .baselines import DEPTH, DIMENSION, FEATURE_NORM, OTHER_TASKS, PARAMETERS, RANDOM
@@ -158,7 +159,7 @@ def score(
             moments=moments,
             samples=samples,
             source=None if source is None else _source_samples(source, source_labels),
-            posteriors=None if posteriors is None else np.asarray(posteriors, dtype=np.float64),
+            posteriors=None if posteriors is None else _as_posteriors(posteriors),
             metadata=metadata,
             seed=seed,
         )
@@ -174,3 +175,7 @@ def _source_samples(source: Any, labels: Any | None) -> Samples:
     if labels is not None:
         encode(labels, len(matrix), "source_labels", features="source")
     return Samples.of(matrix, labels)
+
+
+def _as_posteriors(posteriors: Any) -> NDArray[np.float64]:
+    return as_features(posteriors, argument="posteriors").astype(np.float64)

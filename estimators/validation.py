@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from .moments import Moments
     from .samples import Samples
 
+LARGEST = 1e60
+"""Values beyond this are refused: fourth powers of many of them, or squares of a few, would overflow."""
+
+LEAST_VARIANCE = 1e-290
+"""A variance up to this is 0: among numbers so small the last digits are lost."""
+
 
 def as_features(features: Any, *, dimension: int | None = None, argument: str = "features") -> NDArray[Any]:
     """Return features as a float32 or float64 array, shape (N, D), copied only where it must be.
@@ -47,17 +53,20 @@ def as_features(features: Any, *, dimension: int | None = None, argument: str = 
 
 
 def check_finite(matrix: NDArray[Any], argument: str = "features") -> None:
-    """Check that no value is NaN or infinite.
+    """Check that no value is NaN, infinite, or so large that its square could be.
 
     Raises:
         ValueError: with the index of the first that is.
     """
-    if np.isfinite(matrix.sum(dtype=np.float64)):  # one pass, and no temporary of the matrix's size
+    if matrix.size == 0:
         return
-    bad = np.argwhere(~np.isfinite(matrix))
-    if len(bad):
-        where = ", ".join(str(i) for i in bad[0])
-        raise ValueError(f"{argument}[{where}] is {matrix[tuple(bad[0])]}; {argument} must be finite")
+    # no temporary of the matrix's size, and NaN compares as out of bounds
+    if float(matrix.min()) > -LARGEST and float(matrix.max()) < LARGEST:
+        return
+    first = np.argwhere(~(np.abs(matrix.astype(np.float64)) < LARGEST))[0]
+    value = matrix[tuple(first)]
+    remedy = f"scale {argument} down" if np.isfinite(value) else f"{argument} must be finite"
+    raise ValueError(f"{argument}[{', '.join(str(i) for i in first)}] is {value}; {remedy}")
 
 
 def check_classes(moments: Moments, subject: str = "labels") -> None:
@@ -115,6 +124,7 @@ def centred(features: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     X = features.astype(np.float64)
     X -= X.mean(axis=0)
     variance = float(np.sum(X**2)) / len(X)
-    if not variance > 1e-24 * float(np.max(np.abs(features), initial=0.0)) ** 2:
+    largest = float(np.max(np.abs(features), initial=0.0))
+    if not variance > max(1e-24 * largest**2, LEAST_VARIANCE):
         raise ValueError("features are the same for every sample, so there is no scale to work on")
     return X, variance
