@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import spearmanr
+from scipy.optimize import linear_sum_assignment, linprog
+from scipy.stats import norm, spearmanr
+from sklearn.mixture import GaussianMixture
 
 from foretune.estimators import Samples
 from foretune.estimators.leep import leep
@@ -39,6 +40,51 @@ def leep_definition(y, theta):
     return total / len(y)
 
 
+def nce_definition(y, z):
+    total = 0.0
+    for i in range(len(y)):
+        same = [y[j] for j in range(len(y)) if z[j] == z[i]]
+        total += np.log(same.count(y[i]) / len(same))
+    return total / len(y)
+
+
+def nleep_definition(F, y, components_per_class, energy, seed):
+    """PCA by the covariance, posteriors of the fitted components one density at a time, LEEP by loops."""
+    X = (F - F.mean(axis=0)) / np.sqrt(F.var(axis=0).sum())
+    values, vectors = np.linalg.eigh(np.cov(X.T, bias=True))
+    kept = 1
+    while values[::-1][:kept].sum() < energy * values.sum() * (1 - 1e-12):
+        kept += 1
+    Z = X @ vectors[:, ::-1][:, :kept]
+    size = min(components_per_class * len(np.unique(y)), len(y) // 2)
+    mixture = GaussianMixture(size, covariance_type="diag", reg_covar=1e-6, random_state=seed).fit(Z)
+    theta = np.zeros((len(y), size))
+    for i in range(len(y)):
+        for v in range(size):
+            deviations = np.sqrt(mixture.covariances_[v])
+            logs = norm.logpdf(Z[i], mixture.means_[v], deviations).sum()
+            theta[i, v] = mixture.weights_[v] * np.exp(logs)
+    return leep_definition(y, theta / theta.sum(axis=1, keepdims=True))
+
+
+def otce_definition(source, z, target, y):
+    """The optimal coupling as the linear programme that it is, standardised by the source."""
+    deviation = source.std(axis=0)
+    x, t = (source - source.mean(axis=0)) / deviation, (target - source.mean(axis=0)) / deviation
+    n, m = len(x), len(t)
+    cost = np.array([[np.mean((x[i] - t[j]) ** 2) for j in range(m)] for i in range(n)])
+    sums = np.vstack([np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))])
+    masses = np.r_[np.full(n, 1 / n), np.full(m, 1 / m)]
+    plan = linprog(cost.ravel(), A_eq=sums[:-1], b_eq=masses[:-1], method="highs-ds").x.reshape(n, m)
+    entropy = 0.0
+    for a in np.unique(z):
+        for b in np.unique(y):
+            p = plan[z == a][:, y == b].sum()
+            if p > 1e-15:
+                entropy -= p * np.log(p / plan[z == a].sum())
+    return -(np.sqrt(np.sum(plan * cost)) + entropy)
+
+
 def test_leep_worked_by_hand():
     # the source class is the target class
     assert leep(labelled(list("aab")), np.array([[1.0, 0], [1, 0], [0, 1]])) == pytest.approx(0, abs=EXACT)
@@ -52,6 +98,13 @@ def test_nce_worked_by_hand():
     # class 0 of the source: a, a, b; class 1: b
     expected = (2 * np.log(2 / 3) + np.log(1 / 3)) / 4
     assert negative_conditional_entropy(labelled(list("aabb")), theta) == pytest.approx(expected, rel=EXACT)
+
+
+@pytest.mark.parametrize("columns", [2, 7, 60])
+def test_nce_equals_its_definition(columns):
+    y, theta = np.random.default_rng(1).integers(0, 4, 50), draw_posteriors(50, columns)
+    score = negative_conditional_entropy(labelled(y), theta)
+    np.testing.assert_allclose(score, nce_definition(y, theta.argmax(axis=1)), rtol=EXACT)
 
 
 @pytest.mark.parametrize("columns", [2, 30])
@@ -90,6 +143,25 @@ def test_posteriors_are_checked(estimator):
         estimator(samples, np.array([[np.nan, 1.0], [0.5, 0.5]]))
     with pytest.raises(ValueError, match="one class only"):
         estimator(labelled([1, 1]), np.full((2, 2), 0.5))
+
+
+@pytest.mark.parametrize(("components_per_class", "energy"), [(5, 0.8), (2, 0.3)])
+def test_nleep_equals_its_definition(faint, components_per_class, energy):
+    score = nleep(
+        Samples.of(faint.features, faint.labels),
+        components_per_class=components_per_class,
+        energy=energy,
+        seed=3,
+    )
+    expected = nleep_definition(faint.features, faint.labels, components_per_class, energy, seed=3)
+    assert expected < -1e-3
+    np.testing.assert_allclose(score, expected, rtol=EXACT)
+
+
+def test_nleep_is_never_above_its_limit(case):
+    # each component is of one class: rounding may bring a probability of 1 above 1
+    apart = case.features + 1e3 * case.labels[:, None]
+    assert -1e-9 < nleep(Samples.of(apart, case.labels)) <= 0
 
 
 def test_nleep_tells_signal_from_noise():
@@ -148,7 +220,15 @@ def test_otce_equals_its_definition():
             entropy -= p * np.log(p / np.mean(z == a)) if p else 0.0
     expected = -(0.7 * np.sqrt(cost[rows, columns].mean()) + 0.4 * entropy)
     score = otce(Samples.of(source, z), Samples.of(target, y), distance_weight=0.7, entropy_weight=0.4)
-    np.testing.assert_allclose(score, expected, rtol=1e-7)
+    np.testing.assert_allclose(score, expected, rtol=EXACT)
+
+
+@pytest.mark.parametrize(("source_rows", "target_rows"), [(30, 21), (18, 24)])
+def test_otce_equals_a_linear_programme(case, source_rows, target_rows):
+    source, z = case.features[:source_rows] + 0.3, case.labels[:source_rows] % 3
+    target, y = case.features[-target_rows:], case.labels[-target_rows:]
+    score = otce(Samples.of(source, z), Samples.of(target, y))
+    np.testing.assert_allclose(score, otce_definition(source, z, target, y), rtol=EXACT)
 
 
 def test_otce_limits_and_errors():

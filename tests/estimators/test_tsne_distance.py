@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from foretune.estimators import Samples
 from foretune.estimators.tsne_distance import tsne_distance
@@ -9,6 +11,28 @@ from foretune.estimators.tsne_distance import tsne_distance
 
 def draw(samples, dimension, shift=0.0, seed=0):
     return Samples.of(np.random.default_rng(seed).standard_normal((samples, dimension)) + shift)
+
+
+def definition(source, target, seed):
+    """The distance from scikit-learn's embedding of both sets together, from the same start."""
+    joint = np.vstack([source, target])
+    X = joint - joint.mean(axis=0)
+    tsne = TSNE(perplexity=min(30, (len(X) - 1) / 3), init="pca", max_iter=500, random_state=seed, n_jobs=1)
+    with threadpool_limits(1):
+        places = tsne.fit_transform(X / np.sqrt(np.mean(X**2))).astype(float)
+    middle = places.mean(axis=0)
+    radius = np.sqrt(sum(np.sum((place - middle) ** 2) for place in places) / len(places))
+    first, second = (np.median(part, axis=0) for part in np.split(places, [len(source)]))
+    return -np.hypot(*(first - second)) / radius
+
+
+@pytest.mark.parametrize(("samples", "dimension", "rank"), [(30, 4, 4), (12, 40, 40), (20, 9, 3)])
+def test_equals_its_definition(samples, dimension, rank):
+    rng = np.random.default_rng(2)
+    mixing = rng.standard_normal((rank, dimension))
+    source, target = (rng.standard_normal((samples, rank)) @ mixing + shift for shift in (0.0, 0.5))
+    score = tsne_distance(Samples.of(source), Samples.of(target), seed=5)
+    np.testing.assert_allclose(score, definition(source, target, 5), rtol=1e-9)
 
 
 def test_far_sets_are_farther_apart_than_near_ones():
