@@ -233,24 +233,27 @@ def _counts(trial: _Trial) -> str:
 def _places(trial: _Trial) -> str:
     """Clicks change layer 0 around the frames that see them, to within a frame.
 
-    The change's centre of gravity is averaged over clicks that lie evenly about the middle: what an
-    utterance changes as a whole (norms over time) then weighs on both sides alike.
+    Where a click's change lies is the median of its energy over time, averaged over clicks. Convolutions
+    that encode positions see further than the grid says, and may lean to one side by as much as they
+    spread: by half of what holds the middle two thirds of the energy.
     """
     candidate, grid = trial.candidate, trial.candidate.grid
     quiet = 0.1 * noise(min(4 * WAVEFORM_RATE, candidate.longest or 1 << 40))
     before = trial.states([quiet], 0).layers[0][0]
-    centres = torch.from_numpy(grid.centres(len(before)))
+    centres = grid.centres(len(before))
     offsets = []
     for part in np.linspace(0.3, 0.7, 9):
         place = int(part * len(quiet))
         loud = quiet.copy()
         loud[place : place + 32] += np.float32(0.8) * noise(32) / np.abs(noise(32)).max()
-        change = (trial.states([loud], 0).layers[0][0] - before).double().square().sum(1).cpu()
-        offsets.append(float((change * centres).sum() / change.sum()) - (place + 16) / WAVEFORM_RATE)
-    off, reach = float(np.mean(offsets)), grid.receptive_field / 2 / grid.sample_rate
-    frames = (abs(off) - reach) / grid.seconds
+        energy = (trial.states([loud], 0).layers[0][0] - before).double().square().sum(1).cpu().numpy()
+        shares = np.cumsum(energy) / energy.sum()
+        offsets.append(centres[np.searchsorted(shares, (1 / 6, 1 / 2, 5 / 6))] - (place + 16) / WAVEFORM_RATE)
+    low, middle, high = np.mean(offsets, axis=0)
+    reach = max((high - low) / 2, grid.receptive_field / 2 / grid.sample_rate)
+    frames = (abs(middle) - reach) / grid.seconds
     _require(frames <= 1.0, f"clicks show {frames:.1f} frames beside those that see them")
-    return f"clicks at {1000 * off:+.0f} ms of frames that see {1000 * reach:.0f} ms to either side"
+    return f"clicks show {1000 * middle:+.0f} ms off, from {1000 * low:+.0f} to {1000 * high:+.0f}"
 
 
 def _cuts(trial: _Trial) -> str:

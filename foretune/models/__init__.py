@@ -41,6 +41,8 @@ _HOMES = {
     "ModuleCandidate": "module",
 }
 
+TORCHAUDIO = "torchaudio:"
+"""Before the name of a bundle of `torchaudio.pipelines`."""
 ZOO = Path(__file__).parent / "zoo"
 UNTRAINED = "-untrained"
 """Suffix of the twin: the same configuration, weights from a fixed seed."""
@@ -81,8 +83,9 @@ def load_candidate(name: str, *, device: str = "cpu") -> Candidate:
     """Load a candidate by name.
 
     Args:
-        name: a shipped one, one of an installed package, a local folder, or `owner/model[@revision]`
-            on the hub, looked up in this order; with `-untrained` after it, its untrained twin.
+        name: a shipped one, one of an installed package, `torchaudio:BUNDLE`, a local folder, or
+            `owner/model[@revision]` on the hub, looked up in this order; with `-untrained` after it, the
+            untrained twin of one that ships, a folder or a hub model.
         device: a torch device such as `cpu` or `cuda`.
 
     Raises:
@@ -96,6 +99,13 @@ def load_candidate(name: str, *, device: str = "cpu") -> Candidate:
     if entry is not None:
         candidate: Candidate = entry.load()(device=device)
         return candidate
+    if name.startswith(TORCHAUDIO):
+        from .torchaudio_models import load_bundle
+        from .weights import to_device
+
+        bundle = load_bundle(name)
+        to_device(bundle.module, device)
+        return bundle
     from .huggingface import load_folder
 
     base, untrained = _sibling(name)
@@ -108,8 +118,14 @@ def check_name(name: str) -> None:
     Raises:
         InputError: there is none.
     """
-    if name != "fbank" and _entry_point(name) is None:
-        _folder(_sibling(name)[0])
+    if name == "fbank" or _entry_point(name) is not None:
+        return
+    if name.startswith(TORCHAUDIO):
+        from .torchaudio_models import check_bundle
+
+        check_bundle(name)
+        return
+    _folder(_sibling(name)[0])
 
 
 def __getattr__(name: str) -> Any:

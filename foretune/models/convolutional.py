@@ -23,11 +23,10 @@ from torch import Tensor, nn
 
 from .candidate import Candidate, Card, HiddenStates
 from .frame_grid import WAVEFORM_RATE, FrameGrid
-from .resampling import resample
 from .strided_convolutions import StridedConvolutions
+from .waveforms import pad_waveforms, resample, standardise
 from .weights import count_parameters, weights_hash
 
-_VARIANCE_FLOOR = 1e-7  # as transformers' Wav2Vec2FeatureExtractor
 _PROBE_TOLERANCE = 1e-4  # largest relative change by padding that counts as none
 
 
@@ -69,13 +68,11 @@ class ConvolutionalCandidate(Candidate):
         """
         self.check_waveforms(waveforms)
         waveforms = [resample(waveform, self.grid.sample_rate) for waveform in waveforms]
-        lengths = [len(waveform) for waveform in waveforms]
-        padded = np.zeros((len(waveforms), max(lengths)), dtype=np.float32)
-        for row, waveform in zip(padded, waveforms, strict=True):
-            row[: len(waveform)] = _standardise(waveform) if self.normalise else waveform
+        if self.normalise:
+            waveforms = [standardise(waveform) for waveform in waveforms]
         return {
-            "input_values": torch.from_numpy(padded).to(self.device),
-            "samples": torch.tensor(lengths, device=self.device),
+            "input_values": torch.from_numpy(pad_waveforms(waveforms)).to(self.device),
+            "samples": torch.tensor([len(waveform) for waveform in waveforms], device=self.device),
         }
 
     def front_end_features(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -203,9 +200,3 @@ def _equal_lengths(lengths: Tensor) -> Iterator[tuple[Tensor, int]]:
 def _agree(one: Tensor, other: Tensor) -> bool:
     scale = float(one.abs().max())
     return float((one - other).abs().max()) <= _PROBE_TOLERANCE * max(scale, 1e-30)
-
-
-def _standardise(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    samples = waveform.astype(np.float64)
-    standardised = (samples - samples.mean()) / np.sqrt(samples.var() + _VARIANCE_FLOOR)
-    return np.asarray(standardised, dtype=np.float32)

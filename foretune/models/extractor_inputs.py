@@ -16,7 +16,7 @@ from foretune.tasks.errors import InputError
 
 from .encoder_part import SPEECH_ARGUMENTS
 from .grid_probe import InputFrames, count_grid
-from .module import Waveforms
+from .waveforms import Waveforms
 
 
 class ExtractorInputs:

@@ -19,8 +19,8 @@ def is_hub_id(name: str) -> bool:
 def download(name: str) -> Path:
     """Return the local folder of a hub model, fetching what is not in the cache yet.
 
-    Only JSON files and safetensors are fetched. Offline (`HF_HUB_OFFLINE=1`, or no connection) the
-    cache has to hold the model; that is found out with one request, not by retrying.
+    Only JSON files, safetensors and the model card are fetched. Offline (`HF_HUB_OFFLINE=1`, or no
+    connection) the cache has to hold the model; that is found out with one request, not by retrying.
 
     Args:
         name: `owner/model`, with `@revision` (branch, tag or commit) after it on request.
@@ -47,7 +47,7 @@ def download(name: str) -> Path:
             snapshot_download(
                 repository,
                 revision=revision,
-                allow_patterns=["*.json", "*.safetensors"],
+                allow_patterns=["*.json", "*.safetensors", "README.md"],
                 etag_timeout=_TIMEOUT,
             )
         )

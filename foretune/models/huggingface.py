@@ -1,4 +1,9 @@
-"""Speech encoders of `transformers`, from a folder with a configuration and safetensors."""
+"""Speech encoders from a folder with a configuration and safetensors.
+
+Those of `transformers` are told by their form: convolutions over the waveform under a transformer
+(`convolutional`), Whisper's window (`whisper`), patches of a spectrogram (`patches`), a codec
+(`codec`); any other is run as it is, with the feature extractor that belongs to it (`module`).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,15 @@ from typing import Any
 from foretune.tasks.errors import InputError
 
 from .candidate import Candidate, Card
+from .codec import codec, is_codec
 from .convolutional import ConvolutionalCandidate
 from .encoder_part import hears, speech_encoder
 from .extractor_inputs import ExtractorInputs, extractor_code, load_extractor
 from .frame_grid import WAVEFORM_RATE, FrameGrid
 from .layer_states import LayersNotRunError, find_layers
 from .module import ModuleCandidate
-from .weights import check_weights, initialise, read_weights
+from .patches import is_patch_transformer, is_swin, patch_transformer, swin
+from .weights import check_weights, initialise, read_weights, to_device
 from .whisper import WhisperCandidate
 
 
@@ -32,17 +39,18 @@ def load_folder(folder: Path, name: str, *, device: str = "cpu", untrained: bool
         InputError: no folder, no configuration, an unknown architecture, no weights, pickled or
             damaged or incomplete weights, a model that is not for speech.
     """
-    config = read_config(folder)
-    if untrained:
-        module = initialise(config)
-    else:
+    if not untrained and folder.is_dir() and (folder / "config.json").is_file():
         check_weights(folder)
-        module = read_weights(folder, config)
-    candidate = _candidate(folder, name, module, config)
-    try:
-        candidate.module.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device}: {str(error).splitlines()[0]}") from None
+    candidate: Candidate
+    if "torchaudio" in read_json(folder / "config.json"):
+        from .torchaudio_models import load_torchaudio
+
+        candidate = load_torchaudio(folder, name, read_card(folder), untrained=untrained)
+    else:
+        config = read_config(folder)
+        module = initialise(config) if untrained else read_weights(folder, config)
+        candidate = _candidate(folder, name, module, config)
+    to_device(candidate.module, device)
     return candidate
 
 
@@ -57,10 +65,16 @@ def _candidate(folder: Path, name: str, module: Any, config: Any) -> Candidate:
         normalise = bool(preprocessing.get("do_normalize", True))
         rate = int(preprocessing.get("sampling_rate", WAVEFORM_RATE))
         return ConvolutionalCandidate(name, module, card, normalise=normalise, sample_rate=rate)
+    if is_codec(module):
+        return codec(name, module, card)
     if not hears(encoder):
         raise InputError(f"{folder}: encoders of the family {config.model_type} are not supported")
     extractor = load_extractor(folder, config)
     try:
+        if is_patch_transformer(encoder):
+            return patch_transformer(name, encoder, extractor, card)
+        if is_swin(encoder):
+            return swin(name, encoder, extractor, card)
         return from_extractor(name, encoder, extractor, card)
     except LayersNotRunError as error:
         raise InputError(
@@ -102,16 +116,35 @@ def _convolutional_grid(config: Any) -> FrameGrid | None:
 
 
 def read_card(folder: Path) -> Card:
-    """Return what a folder's card.json says, and the family from its configuration.
+    """Return what a folder's card.json says, or else README.md, and the family from its configuration.
 
     Raises:
         InputError: one of the files is damaged.
     """
-    content = read_json(folder / "card.json")
-    family = read_json(folder / "config.json").get("model_type", "")
+    content = read_json(folder / "card.json") or _read_readme(folder)
+    config = read_json(folder / "config.json")
+    family = config.get("model_type") or ("torchaudio" if "torchaudio" in config else "")
     named = ("pretraining_data", "objective", "licence", "source_suite")
     known = {field: str(content.pop(field)) for field in named if content.get(field)}
     return Card(family=str(content.pop("family", family)), details=content, **known)
+
+
+def _read_readme(folder: Path) -> dict[str, Any]:
+    """Return licence and pre-training data from the head of a hub model's README.md, as far as stated."""
+    import yaml  # type: ignore[import-untyped]
+    from huggingface_hub.repocard import metadata_load
+
+    readme = folder / "README.md"
+    try:
+        head = (metadata_load(readme) if readme.is_file() else None) or {}
+    except (ValueError, yaml.YAMLError):  # it is for people first; what cannot be read there is unknown
+        return {}
+    data = head.get("datasets") or []
+    found = {
+        "licence": head.get("license") or "",
+        "pretraining_data": data if isinstance(data, str) else ", ".join(map(str, data)),
+    }
+    return {field: value for field, value in found.items() if value}
 
 
 def _is_windowed(encoder: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -129,10 +130,10 @@ def parameters_by_stage(run: Callable[[], object], layers: Sequence[nn.Module]) 
 
 
 def find_layers(run: Callable[[], object], module: nn.Module) -> list[nn.Module]:
-    """Find a module's stack of layers: of its lists of modules, the one with the most weights.
+    """Find a module's stack of layers: the longest of its lists of modules.
 
-    A list counts whose members all run once, in order, on hidden states of one shape (batch, frames,
-    dimension).
+    Among equally long ones it is that with the most weights. A list counts whose members all run once,
+    in order, on hidden states of one shape (batch, frames, dimension).
 
     Args:
         run: calls the module; that it fails above the layers does not matter.
@@ -141,7 +142,7 @@ def find_layers(run: Callable[[], object], module: nn.Module) -> list[nn.Module]
     Raises:
         LayersNotRunError: there is none.
     """
-    lists = [list(part) for part in module.modules() if isinstance(part, nn.ModuleList) and len(part) > 0]
+    lists = [list(part) for part in module.modules() if isinstance(part, nn.ModuleList) and _is_stack(part)]
     calls: list[tuple[int, torch.Size]] = []
 
     def note(layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -159,7 +160,7 @@ def find_layers(run: Callable[[], object], module: nn.Module) -> list[nn.Module]
     found = [layers for layers in lists if _ran_in_order(layers, calls)]
     if not found:
         raise LayersNotRunError(f"no list of layers ran as a stack over frames ({failure})")
-    return max(found, key=_weights)
+    return max(found, key=lambda layers: (len(layers), _weights(layers)))
 
 
 def find_norm(run: Callable[[], object], module: nn.Module, last: nn.Module) -> nn.Module | None:
@@ -207,6 +208,10 @@ def _beside(module: nn.Module, last: nn.Module) -> set[int]:
     """Return the ids of the children of all that holds a layer."""
     holders = [part for part in module.modules() if any(inner is last for inner in part.modules())]
     return {id(child) for part in holders if part is not last for child in part.children()} - {id(last)}
+
+
+def _is_stack(part: nn.ModuleList) -> bool:
+    return len(part) > 0 and not isinstance(part, ParametrizationList)
 
 
 def _ran_in_order(layers: Sequence[nn.Module], calls: Sequence[tuple[int, torch.Size]]) -> bool:

@@ -22,10 +22,9 @@ from .candidate import Candidate, Card, HiddenStates
 from .frame_grid import WAVEFORM_RATE, FrameGrid
 from .grid_probe import InputFrames, count_grid, see, with_field
 from .layer_states import LayersNotRunError, find_norm, parameters_by_stage, states_of_layers
-from .resampling import resample
+from .waveforms import Waveforms, pad_waveforms, resample
 from .weights import weights_hash
 
-Waveforms = Sequence[NDArray[np.float32]]
 Inputs = Callable[[Waveforms], Mapping[str, Tensor]]
 """From waveforms at the module's own rate to its keyword arguments, padded to (batch, …)."""
 
@@ -50,14 +49,6 @@ class PaddedWaveforms:
         """Return that each sample is an input frame."""
         del sample_rate
         return InputFrames()
-
-
-def pad_waveforms(waveforms: Waveforms) -> NDArray[np.float32]:
-    """Pad waveforms, each (samples,), with zeros to (batch, samples)."""
-    padded = np.zeros((len(waveforms), max(len(waveform) for waveform in waveforms)), dtype=np.float32)
-    for row, waveform in zip(padded, waveforms, strict=True):
-        row[: len(waveform)] = waveform
-    return padded
 
 
 class ModuleCandidate(Candidate):
@@ -142,7 +133,7 @@ class ModuleCandidate(Candidate):
         self._frames = frames
         self._front_end = self._part(front_end) if isinstance(front_end, str) else front_end
         self._norm = self._part(norm) if isinstance(norm, str) else norm
-        self._pads = self._time_first = self._packed = False
+        self._pads = self._together = self._time_first = self._packed = False
         try:
             self._try_out(grid)
         except LayersNotRunError as error:
@@ -239,7 +230,7 @@ class ModuleCandidate(Candidate):
         """Return which waveforms may share a batch: all, those of one length, or none."""
         if self._pads:
             return [list(range(len(samples)))]
-        if self._packed:
+        if not self._together:
             return [[index] for index in range(len(samples))]
         groups: dict[int, list[int]] = {}
         for index, count in enumerate(samples):
@@ -252,9 +243,15 @@ class ModuleCandidate(Candidate):
         states = states_of_layers(
             lambda: self.module(**arguments), self.layers, stop, freeze=freeze, front_end=self._front_end
         )
-        if self._norm is not None:
+        states = [self._batch_first(state) for state in states]
+        if self._norm is not None and self._fits(states[-1]):
             states[-1] = self._norm(states[-1])
-        return [self._batch_first(state) for state in states]
+        return states
+
+    def _fits(self, state: Tensor) -> bool:
+        """Return whether the final norm is of a state's dimension; where layers differ, the last is."""
+        weights = [] if self._norm is None else list(self._norm.parameters())
+        return all(weight.numel() == state.shape[2] for weight in weights)
 
     def _arguments(self, waveforms: Waveforms) -> dict[str, Any]:
         made = self._inputs(waveforms)
@@ -301,16 +298,20 @@ class ModuleCandidate(Candidate):
         short, long = (self._noise(self._trial_samples(seconds)) for seconds in (0.613, 0.987))
         alone = self._states([torch.from_numpy(short)], self.num_layers)
         self.dimensions = tuple(state.shape[2] for state in alone)
-        self._pads = not self._packed and self._padding_changes_nothing(short, long, alone)
+        if not self._packed:
+            loud = np.ascontiguousarray(10 * short[::-1])
+            self._together = self._unchanged_by(loud, short, alone)
+            self._pads = self._together and self._unchanged_by(long, short, alone)
 
-    def _padding_changes_nothing(
-        self, short: NDArray[np.float32], long: NDArray[np.float32], alone: Sequence[Tensor]
+    def _unchanged_by(
+        self, other: NDArray[np.float32], waveform: NDArray[np.float32], alone: Sequence[Tensor]
     ) -> bool:
-        together = self._states([torch.from_numpy(short), torch.from_numpy(long)], self.num_layers)
-        frames = min(self.grid.frames(self._at_16_khz(len(short))), alone[0].shape[1])
+        """Return whether another waveform in its batch leaves a waveform's states as they are alone."""
+        both = self._states([torch.from_numpy(waveform), torch.from_numpy(other)], self.num_layers)
+        frames = min(self.grid.frames(len(waveform) * WAVEFORM_RATE // self.native_rate), alone[0].shape[1])
         return all(
             bool((one[0, :frames] - many[0, :frames]).abs().max() <= PADDING_TOLERANCE * one.abs().max())
-            for one, many in zip(alone, together, strict=True)
+            for one, many in zip(alone, both, strict=True)
         )
 
     @property
@@ -343,9 +344,6 @@ class ModuleCandidate(Candidate):
         """Return samples for about so many seconds, more where frames are long."""
         least = 5 * self.grid.stride * self.native_rate // self.grid.sample_rate
         return min(int(max(seconds * self.native_rate, seconds * least)), self.longest_native)
-
-    def _at_16_khz(self, samples: int) -> int:
-        return samples * WAVEFORM_RATE // self.native_rate
 
     def _noise(self, samples: int) -> NDArray[np.float32]:
         return (0.1 * np.random.default_rng(samples).standard_normal(samples)).astype(np.float32)

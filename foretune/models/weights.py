@@ -13,6 +13,8 @@ from torch import nn
 
 from foretune.tasks.errors import InputError
 
+from .encoder_part import speech_encoder
+
 UNTRAINED_SEED = 0
 
 
@@ -63,7 +65,9 @@ def read_weights(folder: Path, config: Any, *, ctc: bool = False) -> nn.Module:
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: its weights cannot be read ({reason}); save the model again") from None
-    missing = sorted(loading["missing_keys"])
+    encoder = speech_encoder(module)
+    place = next(name for name, part in module.named_modules() if part is encoder)
+    missing = sorted(key for key in loading["missing_keys"] if key.startswith(place))
     if missing:
         raise InputError(
             f"{folder}: {len(missing)} weights are missing, the first {missing[0]}; "
@@ -75,13 +79,27 @@ def read_weights(folder: Path, config: Any, *, ctc: bool = False) -> nn.Module:
 
 def initialise(config: Any) -> nn.Module:
     """Build the model of a configuration with weights drawn from a fixed seed, in float32."""
-    from transformers import AutoModel
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(UNTRAINED_SEED)
-        module: Any = AutoModel.from_config(config, trust_remote_code=False)
+        module = _class_of(config)._from_config(config)
     untrained: nn.Module = module.float()
     return untrained
+
+
+def _class_of(config: Any) -> Any:
+    """Return the class of the model without heads, which none of `transformers`' own code comes with.
+
+    SpeechT5's base model lacks what turns speech into its encoder's input; its recogniser has it.
+    """
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+    if config.model_type == "speecht5":
+        return transformers.SpeechT5ForSpeechToText
+    found = MODEL_MAPPING.get(type(config), None)
+    if found is None:
+        raise InputError(f"encoders of the family {config.model_type} are not supported")
+    return found[0] if isinstance(found, tuple) else found
 
 
 def weights_hash(module: nn.Module, *code: str) -> str:
@@ -91,6 +109,18 @@ def weights_hash(module: nn.Module, *code: str) -> str:
         digest.update(key.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()[:12]
+
+
+def to_device(module: nn.Module, device: str) -> None:
+    """Bring a module to a device.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    try:
+        module.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {device}: {str(error).splitlines()[0]}") from None
 
 
 def count_parameters(module: nn.Module) -> int:
