@@ -7,7 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from foretune.estimators import ESTIMATORS
+from foretune.estimators import ESTIMATORS, Samples
+from foretune.estimators.nleep import nleep
+from foretune.estimators.otce import otce
+from foretune.estimators.pactran import pactran_gaussian
+from foretune.estimators.parc import parc
 
 NEEDS_A_START = {"tsne_distance", "nleep"}  # from a seeded draw over rows, from which rounding grows
 
@@ -64,3 +68,14 @@ def test_inputs_are_left_as_they_were(name, tall, inputs_of):
     ESTIMATORS[name].score(inputs)
     for array, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("estimator", [nleep, parc, pactran_gaussian, otce])
+def test_a_limit_draws_samples_evenly_from_their_groups(estimator, tall):
+    target = Samples.of(tall.features, tall.labels, tall.groups)
+    source = Samples.of(tall.features[::-1] + 0.5, tall.labels, tall.groups[::-1])
+    both = (source, target) if estimator is otce else (target,)
+    drawn = [samples.subsample(50, 3) for samples in both]
+    assert {list(drawn[0].groups).count(group) for group in set(tall.groups)} <= {8, 9}  # 50 of 6 speakers
+    assert estimator(*both, limit=50, seed=3) == estimator(*drawn, limit=50, seed=3)
+    assert estimator(*both, limit=50, seed=3) != estimator(*both, limit=50, seed=4)

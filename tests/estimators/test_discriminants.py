@@ -8,7 +8,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 
-from foretune.estimators import Samples
+from foretune.estimators import Samples, knn
 from foretune.estimators.knn import nearest_neighbours
 from foretune.estimators.lda import held_out_discriminant
 from foretune.estimators.pactran import pactran_gaussian
@@ -134,6 +134,12 @@ def test_own_group_has_no_vote():
 def test_neighbours_equal_their_definition(case, neighbours):
     expected = knn_definition(case.features, case.labels, case.groups, neighbours)
     assert nearest_neighbours(samples_of(case), neighbours=neighbours) == pytest.approx(expected, rel=EXACT)
+
+
+def test_neighbours_are_the_same_in_blocks(case, monkeypatch):
+    whole = nearest_neighbours(samples_of(case))
+    monkeypatch.setattr(knn, "BLOCK_ROWS", 7)
+    assert nearest_neighbours(samples_of(case)) == whole
 
 
 def test_lda_equals_its_definition(case):

@@ -126,7 +126,7 @@ def test_precisions_are_a_fixed_point_of_the_paper(case):
 
 def test_reference_mode_is_the_published_number(case):
     score = log_maximum_evidence(Moments.of(case.features, case.labels), reference=True)
-    np.testing.assert_allclose(score, published_fixed_point(case.features, case.labels), rtol=1e-6)
+    np.testing.assert_allclose(score, published_fixed_point(case.features, case.labels), rtol=EXACT)
 
 
 def test_reference_agrees_with_the_evidence_for_many_samples(tall):

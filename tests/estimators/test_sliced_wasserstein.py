@@ -38,6 +38,21 @@ def test_equals_its_definition(samples, dimension):
     np.testing.assert_allclose(score, -np.mean(distances), rtol=EXACT)
 
 
+def test_features_of_any_rank_equal_the_definition(case):
+    source, target = case.features[::2], case.features[1::2] + 0.2
+    mean, deviation = source.mean(axis=0), source.std(axis=0)
+    directions = np.random.default_rng(3).standard_normal((source.shape[1], 50))
+    squares = []
+    for v in (directions / np.linalg.norm(directions, axis=0)).T:
+        x, y = (
+            sorted(sum(a * b for a, b in zip((row - mean) / deviation, v, strict=True)) for row in rows)
+            for rows in (source, target)
+        )
+        squares.append(np.mean([(a - b) ** 2 for a, b in zip(x, y, strict=True)]))
+    score = sliced_wasserstein(Samples.of(source), Samples.of(target), seed=3)
+    np.testing.assert_allclose(score, -np.sqrt(np.mean(squares)), rtol=EXACT)
+
+
 def test_second_order_equals_its_definition():
     source, target = draw(40, 3), draw(40, 3, shift=0.3, seed=1)
     x, y = standardise(source.features, target.features)
