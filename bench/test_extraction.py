@@ -1,0 +1,275 @@
+"""What a forward pass over speech costs: against what most scripts do, with scoring on top, and in memory.
+
+By default tiny encoders on noise, which takes a moment; `--full` builds encoders of real size from their
+configurations (random weights: speed does not depend on them) and plays them real speech of mixed lengths, from
+a folder beside the repository (some minutes; skipped where there is none). All sides of a comparison run in
+turn, in one process, and each counts by its fastest round; the ratios are in `extra_info`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from foretune.extraction import extract, samples
+from foretune.models.candidate import Candidate, Card
+from foretune.models.convolutional import ConvolutionalCandidate
+from foretune.models.whisper import WhisperCandidate
+from foretune.scoring import prepare
+from foretune.tasks import get_task
+from foretune.tasks.utterance import SAMPLE_RATE, Span, TaskData, Utterance
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+SPEECH = Path(__file__).parents[2] / "shared" / "speech"
+
+PADDED = 8
+"""Utterances in a batch of the scripts that pad, in the order of the files."""
+
+SPEED_UP = 1.5
+"""Least ratio of the faster other way's time to ours, of encoders of real size."""
+
+MEMORY_GROWTH = 0.05
+"""Most that the peak of memory grows from 10 minutes of speech to 10 hours."""
+
+
+class Encoder(NamedTuple):
+    """An architecture, and how much speech it is played with `--full`."""
+
+    kind: str
+    settings: dict[str, Any]
+    seconds: float
+    gated: bool = True
+
+
+_TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embedding_groups": 2,
+}
+_LARGE: dict[str, Any] = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
+_STABLE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+_WHISPER: dict[str, Any] = {
+    "d_model": 512,
+    "encoder_layers": 6,
+    "encoder_attention_heads": 8,
+    "encoder_ffn_dim": 2048,
+    "decoder_layers": 1,
+}
+SMALL = {
+    "wav2vec2-tiny": Encoder("wav2vec2", _TINY, 0),
+    "wav2vec2-tiny-stable": Encoder("wav2vec2", _TINY | _STABLE, 0),
+}
+FULL = {
+    "wav2vec2-base": Encoder("wav2vec2", {}, 120),
+    "hubert-base": Encoder("hubert", {}, 120),
+    "wav2vec2-large": Encoder("wav2vec2", _LARGE | _STABLE, 40),
+    # every utterance is a window of 30 s to it, so that there is nothing to gain by batches
+    "whisper-base": Encoder("whisper", _WHISPER, 60, gated=False),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the encoders."""
+    full = metafunc.config.getoption("full")
+    if "encoder" in metafunc.fixturenames:
+        metafunc.parametrize("encoder", list(FULL if full else SMALL))
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether the sizes are those that claims are made for."""
+    return bool(request.config.getoption("full"))
+
+
+def candidate_of(encoder: Encoder) -> Candidate:
+    """Return an encoder with random weights."""
+    from transformers import AutoConfig, AutoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module: nn.Module = AutoModel.from_config(
+            AutoConfig.for_model(encoder.kind, **encoder.settings)
+        ).eval()
+    if encoder.kind == "whisper":
+        return WhisperCandidate(encoder.kind, module, Card(encoder.kind))
+    return ConvolutionalCandidate(encoder.kind, module, Card(encoder.kind), normalise=True)
+
+
+def speech(seconds: float) -> list[Utterance]:
+    """Return real speech, files drawn at random, with labels for both kinds of tasks; noise for 0 s."""
+    rng = np.random.default_rng(0)
+    if seconds == 0:
+        audios: list[Any] = [
+            rng.integers(-9_000, 9_000, length).astype(np.int16)
+            for length in rng.integers(SAMPLE_RATE, 3 * SAMPLE_RATE, 12)
+        ]
+    else:
+        audios = [SPEECH / name for name in rng.permutation(sorted(map(str, SPEECH.rglob("*.flac"))))]
+    chosen: list[Utterance] = []
+    total = 0.0
+    for number, audio in enumerate(audios):
+        if 0 < seconds <= total:
+            break
+        length = samples(Utterance("", audio)) / SAMPLE_RATE
+        total += length
+        phones = tuple(
+            Span(0.1 * k, 0.1 * (k + 1), str(label))
+            for k, label in enumerate(rng.integers(40, size=int(10 * length)))
+        )
+        labels = {"emotion": str(number % 6), "speaker": str(number % 10), "text": "", "phones": phones}
+        chosen.append(Utterance(f"u{number}", audio, **labels))  # type: ignore[arg-type]
+    return chosen
+
+
+def heard(name: str, full: bool) -> tuple[Encoder, Candidate, list[Utterance]]:
+    """Return an encoder and what it is played, or skip where there is no speech."""
+    if full and not SPEECH.is_dir():
+        pytest.skip(f"no speech in {SPEECH}")
+    encoder = (FULL if full else SMALL)[name]
+    return encoder, candidate_of(encoder), speech(encoder.seconds)
+
+
+def fastest(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the seconds of each way's fastest round, all ways in turn."""
+    seconds = dict.fromkeys(ways, float("inf"))
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return seconds
+
+
+def usual_inputs(candidate: Candidate, utterances: Sequence[Utterance]) -> dict[str, Any]:
+    """Return what `transformers`' own feature extractors give for a batch."""
+    from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+
+    waveforms = [utterance.waveform() for utterance in utterances]
+    if isinstance(candidate, WhisperCandidate):
+        inputs = WhisperFeatureExtractor()(waveforms, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+    else:
+        extractor = Wav2Vec2FeatureExtractor(return_attention_mask=len(waveforms) > 1)
+        inputs = extractor(waveforms, sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt")
+    return dict(inputs)
+
+
+def usual_way(candidate: Candidate, utterances: Sequence[Utterance], batch: int) -> None:
+    """Run the module as scripts do: batches of so many files in their order, all hidden states asked for."""
+    module: Any = candidate.module
+    with torch.no_grad():
+        for start in range(0, len(utterances), batch):
+            inputs = usual_inputs(candidate, utterances[start : start + batch])
+            module(**inputs, output_hidden_states=True)
+
+
+def run_through(candidate: Candidate, utterances: Sequence[Utterance]) -> None:
+    """Run the module our way, and drop what it gives."""
+    for _ in extract(candidate, utterances):
+        pass
+
+
+def test_speed(encoder: str, full: bool, benchmark: BenchmarkFixture) -> None:
+    """A plain loop, padded batches, and ours, side by side."""
+    built, candidate, utterances = heard(encoder, full)
+    ways: dict[str, Callable[[], object]] = {
+        "loop": lambda: usual_way(candidate, utterances, 1),
+        "padded": lambda: usual_way(candidate, utterances, PADDED),
+        "ours": lambda: run_through(candidate, utterances),
+    }
+    seconds = benchmark.pedantic(fastest, args=(ways, 3 if full else 1), rounds=1)
+    length = sum(samples(utterance) for utterance in utterances) / SAMPLE_RATE
+    speed_up = min(seconds["loop"], seconds["padded"]) / seconds["ours"]
+    benchmark.extra_info.update(
+        {
+            "seconds_of_speech": length,
+            "utterances": len(utterances),
+            "speed_up": speed_up,
+            "load": os.getloadavg()[0],
+            **{f"{name}_times_real_time": length / taken for name, taken in seconds.items()},
+        }
+    )
+    if full and built.gated:
+        assert speed_up >= SPEED_UP
+
+
+@pytest.mark.parametrize("task", ["emotion_recognition", "asr"])
+def test_overhead(task: str, full: bool, benchmark: BenchmarkFixture) -> None:
+    """Scoring all layers, against the forward pass alone."""
+    name = "wav2vec2-base" if full else "wav2vec2-tiny"
+    _, candidate, utterances = heard(name, full)
+    data = TaskData(task, "local", "0" * 12, utterances, [])
+    estimators = ["logme", "h_score"]
+
+    def score() -> None:
+        prepared = prepare(candidate, get_task(task), data, estimators)
+        for layer in range(candidate.num_layers + 1):
+            for estimator in estimators:
+                prepared.score(layer, estimator)
+
+    ways: dict[str, Callable[[], object]] = {
+        "forward": lambda: run_through(candidate, utterances),
+        "score": score,
+    }
+    seconds = benchmark.pedantic(fastest, args=(ways, 3 if full else 1), rounds=1)
+    overhead = seconds["score"] / seconds["forward"] - 1
+    benchmark.extra_info.update({"overhead": overhead, "load": os.getloadavg()[0], **seconds})
+
+
+_MEASURED = """
+import json, resource, runpy, sys
+bench, seconds, task = sys.argv[1:]
+names = runpy.run_path(bench)
+candidate = names["candidate_of"](names["SMALL"]["wav2vec2-tiny"])
+found = names["speech"](600)
+repeated = names["repeated"](found, float(seconds))
+data = names["TaskData"](task, "local", "0" * 12, repeated, [])
+names["prepare"](candidate, names["get_task"](task), data, ["logme", "h_score", "knn"])
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+"""
+
+
+def repeated(utterances: Sequence[Utterance], seconds: float) -> list[Utterance]:
+    """Return utterances again and again, each time under other names, until they last so long."""
+    once = sum(samples(utterance) for utterance in utterances) / SAMPLE_RATE
+    return [
+        Utterance(f"{each.id}-{time}", each.audio, "", each.speaker, each.emotion, phones=each.phones)
+        for time in range(round(seconds / once))
+        for each in utterances
+    ]
+
+
+@pytest.mark.parametrize("task", ["emotion_recognition", "asr"])
+def test_memory(task: str, full: bool, benchmark: BenchmarkFixture) -> None:
+    """The peak of resident memory on 10 minutes of speech and on 10 hours, each in a process of its own."""
+    if not full or not SPEECH.is_dir():
+        pytest.skip("takes minutes; asked for by --full")
+
+    def peak(seconds: float) -> int:
+        command = [sys.executable, "-P", "-c", _MEASURED, __file__, str(seconds), task]
+        return int(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+
+    short = peak(600)
+    long = benchmark.pedantic(peak, args=(36_000,), rounds=1)
+    benchmark.extra_info.update({"kilobytes": [short, long], "growth": long / short - 1})
+    assert long / short - 1 < MEMORY_GROWTH
