@@ -1,8 +1,8 @@
 """What a forward pass over speech costs: against what most scripts do, with scoring on top, and in memory.
 
 By default tiny encoders on noise, which takes a moment; `--full` builds encoders of real size from their
-configurations (random weights: speed does not depend on them) and plays them real speech of mixed lengths, from
-a folder beside the repository (some minutes; skipped where there is none). All sides of a comparison run in
+configurations (random weights: speed does not depend on them) and plays them real speech of mixed lengths,
+from a folder beside the repository (some minutes; skipped where there is none). All sides of a comparison run in
 turn, in one process, and each counts by its fastest round; the ratios are in `extra_info`.
 """
 
