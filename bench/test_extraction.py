@@ -2,8 +2,10 @@
 
 By default tiny encoders on noise, which takes a moment; `--full` builds encoders of real size from their
 configurations (random weights: speed does not depend on them) and plays them real speech of mixed lengths,
-from a folder beside the repository (some minutes; skipped where there is none). All sides of a comparison run in
-turn, in one process, and each counts by its fastest round; the ratios are in `extra_info`.
+from a folder beside the repository (some minutes; skipped where there is none).
+
+All sides of a comparison run in turn, in one process, and each counts by its fastest round; the ratios are in
+`extra_info`.
 """
 
 from __future__ import annotations
