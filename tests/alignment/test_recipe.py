@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from foretune.alignment.aligners import CtcAligner
-from foretune.models.pretraining import RECIPES, pretrain, stages
+from foretune.models.pretraining import RECIPES, alignment, pretrain, stages
 from foretune.models.pretraining.alignment import LETTERS, VOCABULARY, Alignment
 from foretune.models.pretraining.alignment_speech import alignment_corpus, mixed_lines, true_words
+from foretune.models.pretraining.augmentation import Varied, vary
 from foretune.models.pretraining.batches import Batches
 from foretune.tasks.embedded.voices import speakers
 from foretune.tasks.utterance import Span, Utterance
@@ -94,42 +95,43 @@ def test_lines_are_seeded_and_of_many_letters():
 # --- objective
 
 
-def test_the_loss_at_equal_odds_is_that_of_guessing():
+def test_the_loss_at_equal_odds_is_that_of_guessing(monkeypatch):
     """With every logit 0 a frame is blank with 1/27, and each letter has 1/26 given that it is not."""
+    monkeypatch.setattr(alignment, "vary", lambda waveform, *_: Varied(waveform, 1.0, 0.0))
     words = [Span(0.0, 1.0, "ab")]
     said = utterance("ab", words, [Span(0.2, 0.4, "a"), Span(0.4, 0.6, "b")])
     objective = Alignment(small(), [said]).eval()
     torch.nn.init.zeros_(objective.encoder.lm_head.weight)
     torch.nn.init.zeros_(objective.encoder.lm_head.bias)
     values, mask = Batches([said], 1, 0).inputs(np.array([0]))
-    loss, watched = objective.loss(values + 1e-3 * torch.randn(values.shape), mask, np.array([0]), 0)
-    frames = int(objective.frames(mask.sum(-1)[None].T))
-    # the silence may be moved to the front: 20 frames of the word, whatever their place
-    split = 19 if abs(watched - np.exp(np.log(19) / 20 - np.log(26))) < 1e-3 else None
-    assert split == 19  # two letters on 20 frames change at one of 19 places
-    silent = frames - 20
-    blanks = (20 * -np.log(26 / 27) + silent * np.log(27)) / frames
-    assert float(loss.detach()) == pytest.approx(np.log(26) - np.log(19) / 20 + blanks, rel=1e-3)
+    loss, watched = objective.loss(values, mask, np.array([0]), 0)
+    frames, spoken = 48, 20  # 820 samples see 51 ms, 320 are 20 ms
+    # two letters on 20 frames change at one of 19 places
+    assert watched == pytest.approx(19 ** (1 / spoken) / 26, rel=1e-3)
+    blanks = (spoken * -np.log(26 / 27) + (frames - spoken) * np.log(27)) / frames
+    assert float(loss.detach()) == pytest.approx(np.log(26) - np.log(19) / spoken + blanks, rel=1e-3)
 
 
-def test_times_follow_silence_that_is_moved_to_the_front():
+def test_times_follow_a_variation():
     rng = np.random.default_rng(0)
-    samples = np.zeros(16_000)
-    samples[1_600:4_800] = 0.3 * np.sin(np.arange(3_200) / 5)
-    said = Utterance(
-        "u", (32767 * samples).astype(np.int16), text="a", speaker="s",
-        words=(Span(0.1, 1.0, "a"),), phones=(Span(0.1, 0.3, "a"),),
-    )  # fmt: skip
-    objective = Alignment(small(), [said])
-    values, mask = Batches([said], 1, 0).inputs(np.array([0]))
-    shifts = []
-    for _ in range(8):
-        varied, (shift,) = objective._vary(values, mask, np.array([0]), rng)
-        loud = torch.nonzero(varied[0].unfold(0, 160, 160).square().mean(1) > 1.5)
-        assert 0.01 * int(loud[0]) == pytest.approx(0.1 + shift, abs=0.03)
-        assert 0 <= shift <= 0.67
+    silent = torch.full((16_000,), 1e-3)
+    silent[1_600:4_800] = torch.sin(torch.arange(3_200) / 5)
+    scales, shifts = [], []
+    for _ in range(30):
+        waveform, scale, shift = vary(silent, 0.3, rng)
+        assert len(waveform) == round(scale * 16_000)
+        assert float(waveform.mean()) == pytest.approx(0, abs=1e-4)
+        assert float(waveform.std()) == pytest.approx(1, abs=1e-3)
+        loud = torch.nonzero(waveform.unfold(0, 160, 160).square().mean(1) > 1.5)
+        assert 0.01 * int(loud[0]) == pytest.approx(0.1 * scale + shift, abs=0.03)
+        assert 0.01 * int(loud[-1] + 1) == pytest.approx(0.3 * scale + shift, abs=0.03)
+        assert shift >= 0
+        assert 0.3 * scale + shift < len(waveform) / 16_000
+        scales.append(scale)
         shifts.append(shift)
-    assert max(shifts) - min(shifts) > 0.2
+    assert min(scales) < 0.9
+    assert max(scales) > 1.1
+    assert max(shifts) - min(shifts) > 0.3
 
 
 def test_it_ships_what_an_aligner_can_be_loaded_from(corpus, tmp_path, monkeypatch):

@@ -13,9 +13,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from foretune.models.frame_grid import FrameGrid
-from foretune.tasks.utterance import SAMPLE_RATE, Utterance
+from foretune.tasks.utterance import Span, Utterance
 
 from .alignment_speech import true_words
+from .augmentation import vary
 from .objectives import PretrainingObjective
 from .recipe import Recipe
 
@@ -25,8 +26,6 @@ VOCABULARY: dict[str, int] = {"<pad>": 0, **{letter: index for index, letter in 
 
 _NO_BLANK = -12.0
 """Log-probability of a blank inside of a word: of use only between equal letters, which CTC parts."""
-_TAIL = 0.03
-"""Seconds after the last phone that stay where they are when trailing silence goes to the front."""
 
 
 class Alignment(PretrainingObjective):
@@ -53,7 +52,7 @@ class Alignment(PretrainingObjective):
     ) -> tuple[Tensor, float]:
         """Return the loss a frame; watches the geometric mean of a frame's probability, given its word."""
         rng = np.random.default_rng((self._seed, 9, step))
-        values, shifts = self._vary(values, mask, indices, rng)
+        values, mask, spoken = self._vary(values, mask, indices, rng)
         lengths = self.frames(mask)
         logits = self.encoder(values, attention_mask=mask).logits
         letters = logits[..., 1:].log_softmax(-1)
@@ -62,9 +61,9 @@ class Alignment(PretrainingObjective):
         heard = torch.zeros(logits.shape[:2], dtype=torch.bool)
         segments: list[Tensor] = []
         targets: list[Tensor] = []
-        for row, index in enumerate(indices):
-            for word in self._words[index]:
-                begin, end = np.searchsorted(centres, [word.start + shifts[row], word.end + shifts[row]])
+        for row, words in enumerate(spoken):
+            for word in words:
+                begin, end = np.searchsorted(centres, [word.start, word.end])
                 heard[row, begin:end] = True
                 if end > begin:
                     segments.append(without_blank[row, begin:end])
@@ -86,28 +85,20 @@ class Alignment(PretrainingObjective):
 
     def _vary(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[Tensor, list[float]]:
-        """Move trailing silence to the front, colour the channel, add noise.
-
-        Returns:
-            Normalised waveforms, and by how many seconds each one's speech comes later.
-        """
-        varied, shifts = torch.zeros_like(values), []
+    ) -> tuple[Tensor, Tensor, list[list[Span]]]:
+        """Return varied waveforms with their mask, and when each one's words are heard in them."""
+        varied = []
+        words = []
         for row, index in enumerate(indices):
-            samples = int(mask[row].sum())
-            end = int((self._words[index][-1].end + _TAIL) * SAMPLE_RATE)
-            shift = int(rng.integers(0, max(1, samples - end)))
-            waveform = torch.roll(values[row, :samples], shift)
-            response = rng.normal(0, 0.25, 9)
-            response[4] = 1.0
-            kernel = torch.from_numpy(response).float()
-            waveform = functional.conv1d(waveform[None, None], kernel[None, None], padding=4)[0, 0]
-            if rng.random() < 0.5:
-                noise = torch.from_numpy(rng.standard_normal(samples + 8)).float()
-                colour = torch.from_numpy(rng.normal(0, 1, 9)).float()
-                noise = functional.conv1d(noise[None, None], colour[None, None])[0, 0]
-                level = 10 ** (-rng.uniform(3, 30) / 20)
-                waveform = waveform / waveform.std() + level * noise / noise.std()
-            varied[row, :samples] = (waveform - waveform.mean()) / (waveform.std() + 1e-5)
-            shifts.append(shift / SAMPLE_RATE)
-        return varied, shifts
+            waveform = values[row, : int(mask[row].sum())]
+            one = vary(waveform, self._words[index][-1].end, rng)
+            varied.append(one.waveform)
+            words.append(
+                [
+                    Span(one.scale * word.start + one.shift, one.scale * word.end + one.shift, word.label)
+                    for word in self._words[index]
+                ]
+            )
+        lengths = torch.tensor([len(waveform) for waveform in varied])
+        valid = torch.arange(int(lengths.max())) < lengths[:, None]
+        return pad_sequence(varied, batch_first=True), valid.long(), words

@@ -1,6 +1,6 @@
-"""What the zoo learns by: HuBERT, wav2vec 2.0, CTC, speaker classification.
+"""What the zoo learns by: HuBERT, wav2vec 2.0, CTC, speaker classification; others have their own files.
 
-Every objective is a module with an `encoder` (a standard class of `transformers`) and
+Every objective is a module with an `encoder` (a class that `transformers` can load) and
 `loss(values, mask, indices, step)`; the seed of a step draws masks and negatives, so that an
 interrupted training goes on as if it had not been.
 """
@@ -32,10 +32,14 @@ class PretrainingObjective(nn.Module, ABC):
     Attributes:
         encoder: the part that ships.
         vocabulary: what the encoder itself writes, by index; None where a head on top of it does.
+        watched: what the figure to watch is, for the model card.
+        family: the encoder's, for the model card; the name of its class by default.
     """
 
     encoder: Any
     vocabulary: dict[str, int] | None = None
+    watched: str = ""
+    family: str = ""
 
     @abstractmethod
     def loss(
@@ -54,6 +58,26 @@ class PretrainingObjective(nn.Module, ABC):
         """Return the valid frames of each utterance, shape (batch,)."""
         return self.encoder._get_feat_extract_output_lengths(mask.sum(-1))  # type: ignore[no-any-return]
 
+    def configuration(self) -> dict[str, Any]:
+        """Return the content of config.json."""
+        return {
+            **self.encoder.config.to_diff_dict(),
+            "architectures": [type(self.encoder).__name__],
+            "mask_time_prob": 0.0,  # masks belong to pre-training
+        }
+
+    def preprocessing(self) -> dict[str, object]:
+        """Return the content of preprocessor_config.json; nothing where there is none."""
+        return {
+            "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+            "feature_size": 1,
+            "sampling_rate": 16_000,
+            "padding_value": 0.0,
+            "padding_side": "right",
+            "do_normalize": True,
+            "return_attention_mask": True,
+        }
+
 
 class Hubert(PretrainingObjective):
     """Masked prediction of cluster indices. Hsu et al., 2021, arXiv:2106.07447.
@@ -64,12 +88,17 @@ class Hubert(PretrainingObjective):
         clusters: how many.
     """
 
+    watched = "the accuracy on masked frames"
+
     def __init__(self, recipe: Recipe, targets: Sequence[NDArray[np.int64]], clusters: int) -> None:
         super().__init__()
-        self.encoder = HubertModel(HubertConfig(**recipe.configuration()))
+        self.encoder = self._encoder(recipe)
         self.head = nn.Linear(WIDTH, clusters)
         self._targets = targets
         self._seed = recipe.seed
+
+    def _encoder(self, recipe: Recipe) -> Any:
+        return HubertModel(HubertConfig(**recipe.configuration()))
 
     def loss(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
@@ -91,6 +120,8 @@ class Hubert(PretrainingObjective):
 
 class Wav2Vec2(PretrainingObjective):
     """Contrastive learning of quantised latents. Baevski et al., 2020, arXiv:2006.11477."""
+
+    watched = "the contrastive accuracy"
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -145,6 +176,8 @@ class Wav2Vec2(PretrainingObjective):
 class Ctc(PretrainingObjective):
     """Character CTC on transcripts. Graves et al., 2006."""
 
+    watched = "the share of frames that are not blank"
+
     def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
         super().__init__()
         self.encoder = Wav2Vec2Model(Wav2Vec2Config(**recipe.configuration()))
@@ -174,6 +207,8 @@ class Ctc(PretrainingObjective):
 
 class SpeakerClassification(PretrainingObjective):
     """Classification of the speaker from mean-pooled frames."""
+
+    watched = "the accuracy on speakers"
 
     def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
         super().__init__()

@@ -94,7 +94,7 @@ RECIPES: dict[str, Recipe] = {
             description="classification of the 80 pre-training speakers from mean-pooled frames",
         ),
         Recipe(  # a frame every 20 ms that sees 51 ms; no candidate, but what aligns transcripts for all
-            "aligner", "alignment", layers=4, steps=3000, learning_rate=1e-3, batch=8, utterances=6000,
+            "aligner", "alignment", layers=4, steps=5000, learning_rate=1e-3, batch=8, utterances=6000,
             description="letters by CTC within the true times of words, blank outside of them",
             overrides={
                 "hidden_size": 128, "intermediate_size": 512, "conv_dim": [64, 128, 128],

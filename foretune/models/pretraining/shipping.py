@@ -13,22 +13,7 @@ from foretune.records import provenance
 
 from .stages import Trained
 
-_PREPROCESSING: dict[str, object] = {
-    "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-    "feature_size": 1,
-    "sampling_rate": 16_000,
-    "padding_value": 0.0,
-    "padding_side": "right",
-    "do_normalize": True,
-    "return_attention_mask": True,
-}
-
-
-_CANDIDATE = (
-    "A small encoder for trying methods on, pre-trained on synthetic speech alone. The figure watched is",
-    "the accuracy on masked frames (HuBERT), the contrastive accuracy (wav2vec 2.0), the share of frames",
-    "that are not blank (CTC) or the accuracy on speakers.",
-)
+_CANDIDATE = "A small encoder for trying methods on, pre-trained on synthetic speech alone."
 _ALIGNER = (
     "Aligns transcripts in the Latin alphabet with speech; no candidate for rankings. It has heard synthetic",
     "English alone: on real speech its times are rougher, on other languages rougher still. The figure",
@@ -37,7 +22,7 @@ _ALIGNER = (
 
 
 def ship(trained: Trained, folder: Path) -> Path:
-    """Write `config.json`, `model.safetensors`, `preprocessor_config.json`, `card.json`, `README.md`.
+    """Write `config.json`, `model.safetensors`, `card.json`, `README.md`, and mostly `preprocessor_config.json`.
 
     An aligner gets `vocab.json` too.
 
@@ -51,13 +36,10 @@ def ship(trained: Trained, folder: Path) -> Path:
         for name, value in encoder.state_dict().items()
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    configuration = {
-        **encoder.config.to_diff_dict(),
-        "architectures": [type(encoder).__name__],
-        "mask_time_prob": 0.0,  # masks belong to pre-training
-    }
-    _write(folder / "config.json", configuration)
-    _write(folder / "preprocessor_config.json", _PREPROCESSING)
+    _write(folder / "config.json", trained.objective.configuration())
+    preprocessing = trained.objective.preprocessing()
+    if preprocessing:
+        _write(folder / "preprocessor_config.json", preprocessing)
     if trained.objective.vocabulary is not None:
         _write(folder / "vocab.json", dict(trained.objective.vocabulary))
     card = _card(trained, folder / "model.safetensors")
@@ -74,7 +56,7 @@ def _card(trained: Trained, weights: Path) -> dict[str, object]:
     speakers = len({utterance.speaker for utterance in trained.utterances})
     return {
         "name": recipe.name,
-        "family": type(trained.objective.encoder).__name__,
+        "family": trained.objective.family or type(trained.objective.encoder).__name__,
         "objective": recipe.description,
         "pretraining_data": f"embedded synthetic speech (espeak-ng), {len(trained.utterances)} utterances, "
         f"{seconds / 3600:.2f} hours, {speakers} speakers",
@@ -88,6 +70,7 @@ def _card(trained: Trained, weights: Path) -> dict[str, object]:
         "seed": recipe.seed,
         "final_loss": round(last[1], 4),
         "final_watched": round(last[2], 4),
+        "watched": trained.objective.watched,
         "wall_seconds": round(sum(progress.wall_seconds for progress in trained.progress), 1),
         "cpu_seconds": round(sum(progress.cpu_seconds for progress in trained.progress), 1),
         "curve": [
@@ -119,7 +102,7 @@ def _readme(card: dict[str, object], *, aligner: bool) -> str:
     )
     lines = [f"# {card['name']}", "", "| | |", "|---|---|"]
     lines += [f"| {title} | {card[key]} |" for title, key in rows]
-    about = _ALIGNER if aligner else _CANDIDATE
+    about = _ALIGNER if aligner else (_CANDIDATE, f"The figure watched is {card['watched']}.")
     lines += ["", *about, f"Made by `foretune pretrain {card['name']}`.", ""]
     return "\n".join(lines)
 
