@@ -187,8 +187,8 @@ def align_text(name: str, waveform: NDArray[np.float32], text: str, aligner: Ali
             f" but {transcript.starred!r}, which the aligner does not write" if transcript.starred else ""
         )
         raise InputError(f"the transcript has no letter{unknown}; there is nothing to align")
-    words = [word.tokens for word in transcript.words]
-    indices = token_indices(aligner, words, STAR, STAR_TOKEN)
+    spelt = [word.tokens for word in transcript.words]
+    indices = token_indices(aligner, spelt, STAR, STAR_TOKEN)
     log_probs = aligner.log_probs(waveform)
     path = forced_align(log_probs, indices, blank=aligner.blank)
     tokens, words = _spans(transcript, path, aligner, len(waveform) / SAMPLE_RATE)

@@ -178,12 +178,13 @@ class CtcAligner(Aligner):
             raise InputError(f"aligner {name}: takes speech at another rate than {SAMPLE_RATE} Hz")
         self._normalise = bool(preprocessing.get("do_normalize", True))
         check_weights(folder)
-        self._module: Any = read_weights(folder, config, ctc=True).eval().to(device)
+        module: Any = read_weights(folder, config, ctc=True).eval().to(device)
+        self._module = module
         self.grid = FrameGrid.of_convolutions(config.conv_kernel, config.conv_stride)
         self.identity = Identity(
             name=name,
-            revision=weights_hash(self._module),
-            encoder_revision=weights_hash(self._module.base_model, f"normalise={self._normalise}"),
+            revision=weights_hash(module),
+            encoder_revision=weights_hash(module.base_model, f"normalise={self._normalise}"),
             fine_tuned_from=fine_tuned_from(read_card(folder).details),
         )
 

@@ -38,6 +38,8 @@ class Alignment(PretrainingObjective):
     frames, and its boundaries are where it begins and ends.
     """
 
+    watched = "the geometric mean of the probability of a frame's letter, given its word"
+
     def __init__(self, recipe: Recipe, utterances: Sequence[Utterance]) -> None:
         super().__init__()
         self.vocabulary = VOCABULARY

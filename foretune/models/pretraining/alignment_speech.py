@@ -106,7 +106,7 @@ def _mixture(rng: np.random.Generator) -> str:
 
 def _invent(rng: np.random.Generator) -> str:
     def one(of: Sequence[str]) -> str:
-        return of[rng.integers(len(of))]
+        return of[int(rng.integers(len(of)))]
 
     word = one(_ONSETS) + one(_NUCLEI) + one(_CODAS)
     return word + one(_NUCLEI[:10]) + one(_CODAS[:14]) if rng.random() < 0.4 else word

@@ -66,7 +66,6 @@ def _equalised(waveform: Tensor, rng: np.random.Generator) -> Tensor:
 def _whispered(waveform: Tensor, rng: np.random.Generator) -> Tensor:
     """Take the voice out of speech: its spectrogram with random phases."""
     window = torch.hann_window(400)
-    options = {"n_fft": 400, "hop_length": 100, "window": window}
-    spectrum = torch.stft(waveform, **options, return_complex=True)
+    spectrum = torch.stft(waveform, 400, 100, window=window, return_complex=True)
     phases = torch.from_numpy(rng.uniform(0, 2 * np.pi, tuple(spectrum.shape))).float()
-    return torch.istft(torch.polar(spectrum.abs(), phases), **options, length=len(waveform))
+    return torch.istft(torch.polar(spectrum.abs(), phases), 400, 100, window=window, length=len(waveform))
