@@ -108,6 +108,12 @@ class Folder:
         path.unlink()
         return None
 
+    def remove_from(self, name: str) -> None:
+        """Remove the file of this name and those whose names come after it."""
+        for path in self.path.glob("*.gathered"):
+            if path.stem >= name:
+                path.unlink()
+
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.gathered"
 

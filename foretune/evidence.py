@@ -261,6 +261,8 @@ class _PooledFeatures(_Keeper):
                 evidence.add(Piece(**content))
             batches += len(pieces)
             self._files += 1
+        # what came after a damaged file, which need not be cut into files where the new ones will be
+        self._folder.remove_from(self._name)
         return batches
 
     def keep(self, piece: Piece, evidence: Evidence) -> None:

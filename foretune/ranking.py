@@ -147,7 +147,7 @@ def rank(
             progress=name_progress(progress, candidate.name),
             report=report,
         )
-    return Ranking(_rows(records), _provenance(task, loaded, records, path=data, device=device))
+    return Ranking(_rows(records), _provenance(task, loaded, records, path=data, device=device, dtype=dtype))
 
 
 def load_data(
@@ -241,6 +241,7 @@ def _provenance(
     *,
     path: object,
     device: str,
+    dtype: str,
 ) -> dict[str, Any]:
     one_each = {record.model: record for record in records}
     passes = sum(each.forward_seconds + each.accumulate_seconds for each in one_each.values())
@@ -255,6 +256,7 @@ def _provenance(
         "samples": {record.model: record.samples for record in one_each.values()},
         "labels": labels.model_dump() if (labels := records[0].labels) else None,
         "seed": records[0].seed,
+        "dtype": dtype,
         "forward_seconds": sum(each.forward_seconds for each in one_each.values()),
         "seconds": passes + sum(record.score_seconds for record in records),
         **provenance(device).model_dump(),

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+import foretune.cache
+from foretune import cli
 from foretune.cache import BusyError, Folder, canonical, content_hash
 from foretune.scoring import score_candidate
 from foretune.tasks import get_task
@@ -130,6 +132,33 @@ def test_another_model_is_listened_to(frame_statistics, tmp_path):
     assert scored(frame_statistics(), EMOTION, data, cache=tmp_path, dtype="bfloat16")[1] > 0
 
 
+def test_the_command_keeps_what_it_gathers(tmp_path, capsys):
+    for number in range(6):
+        soundfile.write(tmp_path / f"{number}.wav", speech(number, 40), 16_000)
+    rows = [f"{n}.wav,s{n % 2},{'ab'[n % 2]},{'test' if n > 3 else 'train'}" for n in range(6)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,speaker,emotion,split", *rows]))
+
+    def rank(*more):
+        output = tmp_path / "out.json"
+        command = ["rank", "--task", "emotion_recognition", "--data", tmp_path / "manifest.csv"]
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(each) for each in [*command, "--model", "fbank", "--json", output, *more]])
+        assert exit_.value.code in (0, None)
+        return json.loads(output.read_text()), capsys.readouterr().err
+
+    expected, _ = rank()
+    first, _ = rank("--cache", tmp_path / "cache")
+    again, _ = rank("--cache", tmp_path / "cache")
+    assert first["ranking"] == again["ranking"] == expected["ranking"]
+    # the seconds of the forward pass are those of the pass that was made
+    assert first["provenance"]["forward_seconds"] == again["provenance"]["forward_seconds"]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    half, errors = rank("--cache", tmp_path / "cache", "--dtype", "bfloat16")
+    assert (expected["provenance"]["dtype"], half["provenance"]["dtype"]) == ("float32", "bfloat16")
+    assert "fbank: bfloat16 differs by" in errors
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
 # --- interrupted, damaged, in use
 
 
@@ -168,6 +197,19 @@ def test_a_damaged_file_is_noticed_and_made_again(frame_statistics, tmp_path, ta
     assert seen > 0
     assert remarks == [f"{path}: damaged; it is made again"]
     assert scored(frame_statistics(), task, data, cache=tmp_path) == (expected, 0)
+
+
+def test_what_came_after_a_damaged_file_is_made_again_too(frame_statistics, tmp_path, monkeypatch):
+    data = emotion_data()
+    monkeypatch.setattr(foretune.cache, "SAVING_SHARE", float("inf"))  # a file for every batch
+    expected, _ = scored(frame_statistics(), EMOTION, data, cache=tmp_path)
+    first, *others = sorted(tmp_path.glob("*/*.gathered"))
+    assert len(others) > 2
+    first.write_bytes(b"")
+    monkeypatch.setattr(foretune.cache, "SAVING_SHARE", 1e-12)  # one at the first, one at the end
+    assert scored(frame_statistics(), EMOTION, data, cache=tmp_path) == (expected, 20)
+    assert len(list(tmp_path.glob("*/*.gathered"))) == 2
+    assert scored(frame_statistics(), EMOTION, data, cache=tmp_path) == (expected, 0)
 
 
 def test_no_damage_goes_unnoticed(tmp_path):
