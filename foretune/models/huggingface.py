@@ -185,6 +185,9 @@ def read_config(folder: Path) -> Any:
     """
     from transformers import AutoConfig
 
+    from .log_mel import register
+
+    register()
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a model folder made by save_pretrained")
     if not (folder / "config.json").is_file():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Objective = Literal["hubert", "wav2vec2", "ctc", "speaker", "alignment"]
+Objective = Literal[
+    "hubert", "wav2vec2", "ctc", "speaker", "alignment", "wavlm", "data2vec", "apc", "slices", "words",
+    "transducer", "whisper",
+]  # fmt: skip
 
 WIDTH = 96
 
@@ -17,7 +20,7 @@ class Recipe:
     Attributes:
         name: of the candidate.
         objective: what it learns by.
-        layers: transformer layers.
+        layers: above the front end.
         steps: updates; for `hubert` those of the last clustering iteration.
         first_steps: for `hubert`: updates of a first iteration (MFCC clusters) before the last, whose
             clusters are then those of the first model's middle layer; 0 for a single iteration.
@@ -26,6 +29,13 @@ class Recipe:
         learning_rate: at the top of the schedule.
         seed: of weights, order and masks.
         description: for the model card.
+        targets: for `hubert` and `wavlm`: the shipped encoder whose middle layer's clusters are to be
+            predicted, instead of those of MFCC.
+        schedule: updates that the learning rate's schedule is made for, where training stops before; 0
+            where it does not.
+        goes_on_from: the recipe of an earlier stage of the same training, whose checkpoint is taken over
+            where there is one; the result is the same where there is none.
+        overrides: of the encoder's configuration.
     """
 
     name: str
@@ -35,6 +45,9 @@ class Recipe:
     learning_rate: float
     description: str
     first_steps: int = 0
+    targets: str = ""
+    schedule: int = 0
+    goes_on_from: str = ""
     batch: int = 16
     utterances: int = 4800
     seed: int = 0
@@ -69,6 +82,16 @@ class Recipe:
             **self.overrides,
         }
 
+    def log_mel(self) -> dict[str, Any]:
+        """Return what an encoder on log-mel frames is made of, one frame per 40 ms too."""
+        return {"num_hidden_layers": self.layers, "mean": 3.3, "std": 2.6, **self.overrides}
+
+
+_HUBERT2 = Recipe(
+    "hubert2", "hubert", layers=12, steps=2000, learning_rate=1e-3, targets="hubert", schedule=2000,
+    description="masked prediction, second iteration: k-means clusters of layer 6 of hubert",
+)  # fmt: skip
+
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -92,6 +115,50 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "speaker", "speaker", layers=6, steps=1800, learning_rate=1e-3,
             description="classification of the 80 pre-training speakers from mean-pooled frames",
+        ),
+        Recipe(
+            "apc", "apc", layers=4, steps=1500, learning_rate=2e-3,
+            description="autoregressive prediction of log-mel frames 80 ms ahead",
+            overrides={"layer_type": "recurrent", "hidden_size": 192},
+        ),
+        Recipe(
+            "vggish", "words", layers=6, steps=1200, learning_rate=1e-3,
+            description="classification of the pre-training corpus's words",
+            overrides={"layer_type": "vgg", "hidden_size": 256, "bands": 64},
+        ),
+        Recipe(
+            "fcnn", "words", layers=5, steps=2000, learning_rate=1e-3,
+            description="classification of the pre-training corpus's words",
+            overrides={"layer_type": "convolution", "hidden_size": 128},
+        ),
+        Recipe(
+            "wavlm", "wavlm", layers=12, steps=1500, learning_rate=1e-3, targets="hubert",
+            description="masked prediction of clusters of clean speech (layer 6 of hubert) from mixed speech",
+        ),
+        Recipe(
+            "conformer", "transducer", layers=12, steps=1200, learning_rate=1.5e-3,
+            description="RNN transducer on the characters of English transcripts",
+            overrides={"input_dim": 112, "num_heads": 4, "ffn_dim": 256, "depthwise_conv_kernel_size": 15},
+        ),
+        Recipe(
+            "data2vec", "data2vec", layers=8, steps=1500, learning_rate=5e-4,
+            description="regression of a moving-average teacher's upper layers under masks",
+            overrides={
+                "do_stable_layer_norm": False, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5,
+            },
+        ),
+        Recipe(
+            "whisper", "whisper", layers=6, steps=1200, learning_rate=1e-3, batch=8,
+            description="characters of English transcripts, one after the other, by a decoder with attention",
+            overrides={"max_source_positions": 400},
+        ),
+        replace(_HUBERT2, name="hubert2-early", steps=300),
+        replace(_HUBERT2, name="hubert2-middle", steps=1000, goes_on_from="hubert2-early"),
+        replace(_HUBERT2, goes_on_from="hubert2-middle"),
+        Recipe(
+            "decoar2", "slices", layers=10, steps=2000, learning_rate=1e-3,
+            description="rebuilding of masked slices of log-mel frames from quantised representations",
+            overrides={"layer_type": "transformer", "hidden_size": 96},
         ),
         Recipe(  # a frame every 20 ms that sees 51 ms; no candidate, but what aligns transcripts for all
             "aligner", "alignment", layers=4, steps=5000, learning_rate=1e-3, batch=8, utterances=6000,

@@ -22,7 +22,7 @@ _ALIGNER = (
 
 
 def ship(trained: Trained, folder: Path) -> Path:
-    """Write `config.json`, `model.safetensors`, `card.json`, `README.md`, and mostly `preprocessor_config.json`.
+    """Write weights, `config.json`, `card.json`, `README.md`, and mostly `preprocessor_config.json`.
 
     An aligner gets `vocab.json` too.
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from foretune.models import load_candidate
 from foretune.models.frame_grid import FrameGrid
 from foretune.tasks.embedded.corpus import pretraining_corpus
 from foretune.tasks.utterance import Utterance
 
 from .alignment import Alignment
 from .alignment_speech import alignment_corpus
+from .attention_decoder import AttentionDecoder
+from .autoregression import Autoregression
 from .batches import Batches
+from .denoising import Denoising
+from .distillation import SelfDistillation
 from .objectives import Ctc, Hubert, PretrainingObjective, SpeakerClassification, Wav2Vec2
 from .recipe import Recipe
+from .slices import SliceReconstruction
 from .targets import cluster, hidden, mfcc
 from .training import Progress, train
+from .transducer import Transducer
+from .words import WordClassification
 
 _FIRST_CLUSTERS, _SECOND_CLUSTERS = 100, 200
 
@@ -37,12 +48,31 @@ class Trained:
     utterances: Sequence[Utterance]
 
 
+Fit = Callable[[PretrainingObjective, str, int], Progress]
+
+_UNSUPERVISED: dict[str, Callable[[Recipe], PretrainingObjective]] = {
+    "wav2vec2": Wav2Vec2,
+    "data2vec": SelfDistillation,
+    "apc": Autoregression,
+    "slices": SliceReconstruction,
+}
+_SUPERVISED: dict[str, Callable[[Recipe, Sequence[Utterance]], PretrainingObjective]] = {
+    "ctc": Ctc,
+    "alignment": Alignment,
+    "speaker": SpeakerClassification,
+    "transducer": Transducer,
+    "whisper": AttentionDecoder,
+    "words": WordClassification,
+}
+_OF_CLUSTERS: dict[str, type[Hubert]] = {"hubert": Hubert, "wavlm": Denoising}
+
+
 def run(recipe: Recipe, work: Path, report: Report) -> Trained:
     """Speak the corpus, train by the recipe, and return the encoder.
 
     Args:
         recipe: what to do.
-        work: folder for checkpoints, which are resumed from.
+        work: folder for checkpoints, which are resumed from; an earlier stage's lies beside it.
         report: called with (stage, step, steps, loss, watched figure) at every checkpoint.
     """
     speak = alignment_corpus if recipe.objective == "alignment" else pretraining_corpus
@@ -50,47 +80,68 @@ def run(recipe: Recipe, work: Path, report: Report) -> Trained:
     batches = Batches(utterances, recipe.batch, recipe.seed)
 
     def fit(objective: PretrainingObjective, stage: str, steps: int) -> Progress:
+        checkpoint = work / f"{stage}.safetensors"
+        if recipe.goes_on_from:
+            _take_over(work.parent / recipe.goes_on_from / checkpoint.name, checkpoint)
         return train(
             objective,
             batches,
             steps=steps,
+            schedule=max(recipe.schedule, steps),
             learning_rate=recipe.learning_rate,
             seed=recipe.seed,
-            checkpoint=work / f"{stage}.safetensors",
+            checkpoint=checkpoint,
             report=lambda step, of, loss, watched: report(f"{recipe.name} {stage}", step, of, loss, watched),
         )
 
-    if recipe.objective == "hubert":
-        return _hubert(recipe, utterances, fit)
-    objective = _seeded(recipe, lambda: _objective(recipe, utterances))
+    if recipe.objective in _OF_CLUSTERS:
+        return _clusters(recipe, utterances, fit)
+    objective = make_objective(recipe, utterances)
     return Trained(recipe, objective, [fit(objective, "training", recipe.steps)], utterances)
 
 
-def _objective(recipe: Recipe, utterances: list[Utterance]) -> PretrainingObjective:
-    if recipe.objective == "wav2vec2":
-        return Wav2Vec2(recipe)
-    if recipe.objective == "ctc":
-        return Ctc(recipe, utterances)
-    if recipe.objective == "alignment":
-        return Alignment(recipe, utterances)
-    return SpeakerClassification(recipe, utterances)
+def make_objective(recipe: Recipe, utterances: Sequence[Utterance]) -> PretrainingObjective:
+    """Return what a recipe learns by, if not clusters, with weights drawn from the recipe's seed."""
+    if recipe.objective in _UNSUPERVISED:
+        return _seeded(recipe, lambda: _UNSUPERVISED[recipe.objective](recipe))
+    return _seeded(recipe, lambda: _SUPERVISED[recipe.objective](recipe, utterances))
 
 
-def _hubert(
-    recipe: Recipe,
-    utterances: list[Utterance],
-    fit: Callable[[PretrainingObjective, str, int], Progress],
-) -> Trained:
-    """Learn clusters of MFCC; with a second iteration, those of a layer of the model that learned these."""
+def make_predictor(
+    recipe: Recipe, targets: Sequence[NDArray[np.int64]], clusters: int
+) -> PretrainingObjective:
+    """Return a predictor of clusters with weights drawn from the recipe's seed."""
+    return _seeded(recipe, lambda: _OF_CLUSTERS[recipe.objective](recipe, targets, clusters))
+
+
+def _take_over(earlier: Path, checkpoint: Path) -> None:
+    if earlier.is_file() and not checkpoint.is_file():
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = checkpoint.with_suffix(".unfinished")
+        shutil.copyfile(earlier, unfinished)
+        unfinished.replace(checkpoint)
+
+
+def _clusters(recipe: Recipe, utterances: list[Utterance], fit: Fit) -> Trained:
+    """Learn clusters of MFCC or of a shipped encoder's middle layer; then, where asked for, better ones.
+
+    With a second iteration these are clusters of the middle layer of the model that learned the first.
+    """
+    if recipe.targets:
+        teacher = load_candidate(recipe.targets)
+        states = hidden(teacher.module, teacher.num_layers // 2, utterances)
+        targets = cluster(states, _SECOND_CLUSTERS, recipe.seed)
+        objective = make_predictor(recipe, targets, _SECOND_CLUSTERS)
+        return Trained(recipe, objective, [fit(objective, "training", recipe.steps)], utterances)
     configuration = recipe.configuration()
     grid = FrameGrid.of_convolutions(configuration["conv_kernel"], configuration["conv_stride"])
     targets = cluster(mfcc(utterances, grid), _FIRST_CLUSTERS, recipe.seed)
-    first = _seeded(recipe, lambda: Hubert(recipe, targets, _FIRST_CLUSTERS))
+    first = make_predictor(recipe, targets, _FIRST_CLUSTERS)
     one = fit(first, "iteration-1", recipe.first_steps or recipe.steps)
     if not recipe.first_steps:
         return Trained(recipe, first, [one], utterances)
     better = cluster(hidden(first.encoder, recipe.layers // 2, utterances), _SECOND_CLUSTERS, recipe.seed)
-    second = _seeded(recipe, lambda: Hubert(recipe, better, _SECOND_CLUSTERS))
+    second = make_predictor(recipe, better, _SECOND_CLUSTERS)
     two = fit(second, "iteration-2", recipe.steps)
     return Trained(recipe, second, [one, two], utterances)
 

@@ -42,6 +42,7 @@ def train(
     batches: Batches,
     *,
     steps: int,
+    schedule: int,
     learning_rate: float,
     seed: int,
     checkpoint: Path,
@@ -53,7 +54,8 @@ def train(
         objective: what is trained, in place.
         batches: the data by step.
         steps: updates in all.
-        learning_rate: reached after 8 % of the steps, then falling linearly to a twentieth.
+        schedule: updates that the learning rate's schedule is made for, at least `steps`.
+        learning_rate: reached after 8 % of the schedule, then falling linearly to a twentieth.
         seed: of what the modules draw (Gumbel noise).
         checkpoint: file of tensors, written every 250 steps and at the end.
         report: called with (step, steps, loss, watched figure) at every checkpoint.
@@ -72,7 +74,7 @@ def train(
     while progress.step < steps:
         step = progress.step
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate * _schedule(step / steps)
+            group["lr"] = learning_rate * _schedule(step / schedule)
         indices = batches[step]
         values, mask = batches.inputs(indices)
         with torch.random.fork_rng(devices=[]):

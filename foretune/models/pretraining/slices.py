@@ -1,0 +1,65 @@
+"""DeCoAR 2.0: slices of frames rebuilt from quantised representations. Ling & Liu, 2020, arXiv:2012.06659."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import Wav2Vec2Config
+from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQuantizer
+
+from foretune.models.log_mel import LogMelConfig, LogMelEncoder
+from foretune.models.log_mel.front_ends import stack
+
+from .autoregression import explained
+from .batches import span_mask
+from .objectives import PretrainingObjective
+from .recipe import Recipe
+
+GROUPS, CODEWORDS = 2, 64
+SLICE = 5
+"""Frames of 40 ms in a masked slice."""
+_DIVERSITY = 0.1
+
+
+class SliceReconstruction(PretrainingObjective):
+    """Rebuilding of masked slices of log-mel frames, through a codebook."""
+
+    watched = "the share of masked frames' mean absolute deviation that is rebuilt"
+    family = "DeCoAR 2.0 (transformer)"
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        configuration = LogMelConfig(**recipe.log_mel())
+        width = configuration.hidden_size
+        self.encoder = LogMelEncoder(configuration)
+        self.quantiser = Wav2Vec2GumbelVectorQuantizer(
+            Wav2Vec2Config(
+                num_codevector_groups=GROUPS,
+                num_codevectors_per_group=CODEWORDS,
+                codevector_dim=width,
+                conv_dim=(width,) * 7,
+            )
+        )
+        nn.init.uniform_(self.quantiser.codevectors)
+        self.head = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 4 * configuration.bands)
+        )
+        self._seed = recipe.seed
+        self._steps = recipe.steps
+
+    def loss(
+        self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
+    ) -> tuple[Tensor, float]:
+        """Mean absolute error on masked frames, and a tenth of the share of codewords not in use."""
+        del indices
+        rng = np.random.default_rng((self._seed, 10, step))
+        masked = span_mask(self.frames(mask), probability=0.4, length=SLICE, rng=rng)
+        self.quantiser.temperature = max(2.0 * (0.5 / 2.0) ** (step / self._steps), 0.5)
+        hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
+        codewords, perplexity = self.quantiser(hidden, mask_time_indices=masked)
+        wanted = stack(self.encoder.features(values))[masked]
+        error = functional.l1_loss(self.head(codewords[masked]), wanted)
+        unused = 1 - perplexity / (GROUPS * CODEWORDS)
+        return error + _DIVERSITY * unused, explained(error, wanted)
