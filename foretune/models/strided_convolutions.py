@@ -95,7 +95,7 @@ def _is_known(norm: object, place: int, convolution: nn.Conv1d) -> bool:
 def _taps(convolution: nn.Conv1d) -> list[Tensor]:
     """Return the weights of every `stride` taps as a matrix (taps · channels in, channels out)."""
     taps = convolution.weight.permute(2, 1, 0)  # (kernel, in, out)
-    return [part.flatten(0, 1).contiguous() for part in taps.split(convolution.stride[0])]
+    return [part.flatten(0, 1).contiguous() for part in torch.split(taps, convolution.stride[0])]
 
 
 def _over_waveform(waveform: Tensor, layer: _Layer) -> Tensor:
