@@ -72,8 +72,10 @@ def standard_errors(
     errors: dict[str, float | None] = {}
     for name, score in scores.items():
         found = [value for value in replicates[name] if value is not None]
-        complete = score is not None and len(found) == len(moments.groups)
-        errors[name] = _from_replicates(moments, score, found).standard_error if complete else None
+        if score is None or len(found) < len(moments.groups):
+            errors[name] = None
+        else:
+            errors[name] = _from_replicates(moments, score, found).standard_error
     return errors
 
 

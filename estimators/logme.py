@@ -62,7 +62,8 @@ def log_maximum_evidence(moments: Moments, *, reference: bool = False) -> float:
     values, vectors = moments.spectrum
     projections = moments.sums @ vectors
     if reference:
-        return float(_published(values, projections, moments.counts, moments.n).mean())
+        columns = int(np.count_nonzero(np.diag(moments.gram)))
+        return float(_published(values, projections, moments.counts, moments.n, columns).mean())
     return float(maximum_evidence(values, projections, moments.counts, moments.n).values.mean())
 
 
@@ -210,13 +211,19 @@ def _maximise(profile: _Profile) -> Array:
     return middle_r
 
 
-def _published(eigenvalues: Array, projections: Array, squares: Array, n: int) -> Array:
-    """Return what the published fixed point gives for each target, shape (C,)."""
+def _published(eigenvalues: Array, projections: Array, squares: Array, n: int, columns: int) -> Array:
+    """Return what the published fixed point gives for each target, shape (C,).
+
+    Where N > D the published code cuts off σ ≤ 1e-20 in the SVD of FᵀF. In features of deficient rank,
+    rounding lies above that unless they are tiny: it keeps all directions but those of columns of zeros.
+    """
     dimension = len(eigenvalues)
     order = np.argsort(eigenvalues)[::-1][: min(n, dimension)]
     resolved = RANK_TOLERANCE * dimension * eigenvalues.max()
-    if n > dimension:  # the published cut-off, less eigenvalues that are rounding errors in FᵀF alone
-        order = order[eigenvalues[order] > max(1e-20, resolved)]
+    if n > dimension:
+        rounding = np.finfo(np.float64).eps * eigenvalues.max()
+        kept = order[eigenvalues[order] > max(1e-20, resolved)]
+        order = order[: max(columns, len(kept))] if rounding > 1e-20 else kept
     sigma = eigenvalues[order]
     x2 = np.divide(
         projections[:, order] ** 2, sigma, out=np.zeros((len(squares), len(order))), where=sigma > resolved

@@ -17,12 +17,9 @@ from .device_sums import DeviceSums, as_tensor, on_accelerator
 from .labels import bucket, encode, sort_key
 from .sufficient_statistics import SufficientStatistics
 from .sums import Sums
-from .validation import as_features
+from .validation import LARGEST, as_features
 
 Array = NDArray[np.float64]
-
-LARGEST_FEATURE = 1e60
-"""Features beyond this are refused: their fourth moment over many rows would overflow."""
 
 BLOCK_ROWS = 4096
 """Rows that are looked at together."""
@@ -119,6 +116,7 @@ class Moments(SufficientStatistics):
                 `classes`, groups are missing, or labels came with some batches only. The message
                 names the argument and the first offending index; nothing has been added then.
         """
+        matrix: Any
         if on_accelerator(features) and features.ndim == 2 and features.shape[1] == self.dimension:
             matrix = as_tensor(features)
         else:
@@ -133,9 +131,7 @@ class Moments(SufficientStatistics):
             return
         self._cache.clear()
         if self._shift is None:
-            first = matrix[:BLOCK_ROWS]
-            first = first.cpu().numpy() if isinstance(first, Tensor) else first
-            self._shift = first.mean(axis=0, dtype=np.float64)
+            self._shift = _on_host(matrix[:BLOCK_ROWS]).mean(axis=0, dtype=np.float64)
         if membership is None:
             self._add_rows(None, matrix, codes)
             return
@@ -287,12 +283,21 @@ class Moments(SufficientStatistics):
             raise ValueError("moments of different settings (grouped, max_groups, class_gram) do not combine")
         if self._labelled is not None and other._labelled is not None and self._labelled != other._labelled:
             raise ValueError("moments with labels and moments without do not combine")
+        for closed, added in ((self, other), (other, self)):
+            foreign = [label for label in added.classes if closed._closed and label not in closed._index]
+            if foreign:
+                raise ValueError(
+                    f"classes: {foreign[0]!r} is not among those that one of the moments may have"
+                )
 
     def _drop_empty(self) -> None:
         labels = list(self._index)
         for key, part in list(self._parts.items()):
             if part.n < 0:
-                raise ValueError("subtraction leaves a negative count of samples; subtract what was added")
+                which = f" of group {key!r}" if self.grouped else ""
+                raise ValueError(
+                    f"subtraction leaves a negative count of samples{which}; subtract what was added"
+                )
             if part.counts.size and part.counts.min() < 0:
                 label = labels[int(np.argmin(part.counts))]
                 raise ValueError(f"subtraction leaves a negative count of class {label!r}")
@@ -356,6 +361,11 @@ class Moments(SufficientStatistics):
         return result
 
 
+def _on_host(matrix: Any) -> NDArray[Any]:
+    array: NDArray[Any] = matrix.cpu().numpy() if isinstance(matrix, Tensor) else matrix
+    return array
+
+
 def _check_rows(matrix: Any) -> None:
     """Check that every feature is finite and that fourth powers of the rows' norms will be.
 
@@ -365,11 +375,9 @@ def _check_rows(matrix: Any) -> None:
     for start in range(0, len(matrix), BLOCK_ROWS):
         block = matrix[start : start + BLOCK_ROWS]
         low, high = float(block.min()), float(block.max())
-        if not (low > -LARGEST_FEATURE and high < LARGEST_FEATURE):  # true of NaN as well
-            block = block.cpu().numpy() if isinstance(block, Tensor) else block
-            row, column = (
-                int(i) for i in np.argwhere(~(np.abs(block.astype(np.float64)) < LARGEST_FEATURE))[0]
-            )
+        if not (low > -LARGEST and high < LARGEST):  # true of NaN as well
+            block = _on_host(block)
+            row, column = (int(i) for i in np.argwhere(~(np.abs(block.astype(np.float64)) < LARGEST))[0])
             value = block[row, column]
             remedy = "scale the features down" if np.isfinite(value) else "it must be finite"
             raise ValueError(f"features[{start + row}, {column}] is {value}; {remedy}")

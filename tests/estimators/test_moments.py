@@ -325,3 +325,19 @@ def test_bad_arithmetic():
         one - Moments.of([[1.0], [2.0]], ["a", "a"])
     with pytest.raises(ValueError, match="negative count of class 'b'"):
         one - Moments.of([[1.0]], ["b"])
+
+
+def test_moments_made_for_some_classes_take_no_others():
+    closed, opened = Moments(2, classes="ab"), Moments(2)
+    closed.update(np.eye(2), ["a", "b"])
+    opened.update(np.eye(2), ["a", "c"])
+    for one, other in ((closed, opened), (opened, closed)):
+        with pytest.raises(ValueError, match="classes: 'c' is not among those"):
+            one + other
+    assert (closed + Moments.of(np.eye(2), ["b", "b"])).counts.tolist() == [1, 3]
+
+
+def test_subtracting_a_group_that_was_never_added_names_it():
+    moments = Moments.of(np.eye(2), ["a", "b"], ["x", "y"], max_groups=None)
+    with pytest.raises(ValueError, match="negative count of samples of group 'z'"):
+        moments - Moments.of(np.eye(2), ["a", "b"], ["x", "z"], max_groups=None)
