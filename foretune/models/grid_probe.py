@@ -19,7 +19,7 @@ from foretune.tasks.errors import InputError
 
 from .frame_grid import FrameGrid
 
-_SECONDS = 1.0  # of noise that is looked at
+_SECONDS = 0.3  # of noise that is looked at first
 _MOST_SECONDS = 16.0
 _NORMS_OVER_TIME = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
 

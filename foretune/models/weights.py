@@ -46,27 +46,27 @@ def read_weights(folder: Path, config: Any, *, ctc: bool = False) -> nn.Module:
         ctc: build the encoder with a head for CTC.
 
     Raises:
-        InputError: the file is damaged, or does not hold every weight.
+        InputError: the file is damaged, or does not hold every weight of the speech encoder, or of the
+            whole with its head for CTC.
     """
     from safetensors import SafetensorError
-    from transformers import AutoModel, AutoModelForCTC
+    from transformers import AutoModelForCTC
 
     try:
         with _quiet():  # what it would report is checked below
-            module, loading = (AutoModelForCTC if ctc else AutoModel).from_pretrained(
+            module, loading = (AutoModelForCTC if ctc else _class_of(config)).from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
                 use_safetensors=True,
-                trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
             )
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder}: its weights cannot be read ({reason}); save the model again") from None
-    encoder = speech_encoder(module)
-    place = next(name for name, part in module.named_modules() if part is encoder)
+    needed = module if ctc else speech_encoder(module)
+    place = next(name for name, part in module.named_modules() if part is needed)
     missing = sorted(key for key in loading["missing_keys"] if key.startswith(place))
     if missing:
         raise InputError(
