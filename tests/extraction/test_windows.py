@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoModel, Wav2Vec2Config
 
 from foretune.extraction import extract
 from foretune.extraction.windows import Window, cut, join, longest_whole
-from foretune.models.candidate import HiddenStates
+from foretune.models.candidate import Card, HiddenStates
+from foretune.models.convolutional import ConvolutionalCandidate
 from foretune.models.frame_grid import FrameGrid
 from foretune.tasks.utterance import Utterance
 
@@ -145,3 +147,33 @@ def test_what_is_longer_than_the_candidate_takes_is_cut(frame_statistics):
     (one,) = extract(Short(), [utterance])
     (other,) = extract(frame_statistics(), [utterance])
     np.testing.assert_array_equal(one.states.layers[2], other.states.layers[2])
+
+
+def test_what_reaches_less_far_than_half_an_overlap_joins_exactly():
+    """Convolutions over the waveform and of positions, in an encoder whose norms are not over time."""
+    config = Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(8, 8, 8),
+        conv_kernel=(20, 8, 4),
+        conv_stride=(10, 8, 4),
+        num_feat_extract_layers=3,
+        feat_extract_norm="layer",
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        module = AutoModel.from_config(config)
+    candidate = ConvolutionalCandidate("tiny", module, Card("wav2vec2"), normalise=False)
+    rng = np.random.default_rng(0)
+    long = Utterance("long", rng.integers(-9_000, 9_000, 90_001).astype(np.int16))
+    (whole,) = extract(candidate, [long])
+    (joined,) = extract(candidate, [long], window_seconds=1.0)
+    assert joined.states.lengths.tolist() == whole.states.lengths.tolist()
+    local, *above = zip(whole.states.layers, joined.states.layers, strict=True)
+    np.testing.assert_allclose(local[1], local[0], rtol=0, atol=1e-5)
+    # attention is over the window, as over any utterance of that length
+    assert all(float((one - other).abs().max()) > 1e-3 for one, other in above)
