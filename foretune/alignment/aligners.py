@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from foretune.models.frame_grid import FrameGrid
 from foretune.models.hub import download, is_hub_id
@@ -29,6 +30,10 @@ SHIPPED = "embedded"
 MMS = "mms_fa"
 FOLDER = Path(__file__).parent / "weights"
 """Of the aligner that ships."""
+
+SPEEDS = (0.8, 0.89, 1.0, 1.12, 1.25)
+"""At which the aligner that ships listens, on average: a voice whose vocal tract is longer or shorter than
+those that it knows comes near them at one of these."""
 
 WINDOW_SECONDS = 30.0
 OVERLAP_SECONDS = 2.0
@@ -160,12 +165,16 @@ class CtcAligner(Aligner):
         folder: config.json, vocab.json, safetensors, possibly preprocessor_config.json and card.json.
         name: what it is called.
         device: a torch device.
+        speeds: listen to the waveform resampled by each of these factors, pitch and formants with it, and
+            take the mean of the log-probabilities.
 
     Raises:
         InputError: one of the files is missing, damaged or of another kind of model.
     """
 
-    def __init__(self, folder: Path, name: str, *, device: str = "cpu") -> None:
+    def __init__(
+        self, folder: Path, name: str, *, device: str = "cpu", speeds: Sequence[float] = (1.0,)
+    ) -> None:
         config = read_config(folder)
         if not hasattr(config, "conv_kernel") or hasattr(config, "squeeze_factor"):
             raise InputError(
@@ -180,6 +189,7 @@ class CtcAligner(Aligner):
         check_weights(folder)
         module: Any = read_weights(folder, config, ctc=True).eval().to(device)
         self._module = module
+        self._speeds = speeds
         self.grid = FrameGrid.of_convolutions(config.conv_kernel, config.conv_stride)
         self.identity = Identity(
             name=name,
@@ -197,7 +207,27 @@ class CtcAligner(Aligner):
         return torch.from_numpy(waveform).to(self._module.device)
 
     def infer(self, samples: Tensor) -> Tensor:
-        """Return log-probabilities (frames, vocabulary)."""
+        """Return log-probabilities (frames, vocabulary), the mean over speeds."""
+        heard = [self._at_speed(samples, speed) for speed in self._speeds]
+        return torch.stack(heard).mean(0).log_softmax(-1)
+
+    def _at_speed(self, samples: Tensor, speed: float) -> Tensor:
+        """Return log-probabilities of resampled speech, at the times of the frames of the original."""
+        frames = self.grid.frames(len(samples))
+        length = round(len(samples) / speed)
+        if speed == 1.0 or self.grid.frames(length) < 1:
+            return self._log_probs(samples)
+        resampled = functional.interpolate(samples[None, None], size=length, mode="linear")[0, 0]
+        log_probs = self._log_probs(resampled)
+        middle = self.grid.receptive_field / 2
+        centres = middle + self.grid.stride * torch.arange(frames, device=samples.device)
+        places = (centres * length / len(samples) - middle) / self.grid.stride
+        places = places.clamp(0, len(log_probs) - 1)
+        before = places.floor().long()
+        after = (before + 1).clamp(max=len(log_probs) - 1)
+        return torch.lerp(log_probs[before], log_probs[after], (places - before)[:, None])
+
+    def _log_probs(self, samples: Tensor) -> Tensor:
         logits: Tensor = self._module(samples[None]).logits[0]
         return logits.log_softmax(-1)
 
@@ -281,7 +311,7 @@ def load_aligner(name: str = SHIPPED, *, device: str = "cpu") -> Aligner:
         InputError: there is no such aligner, or it cannot be loaded.
     """
     if name == SHIPPED:
-        return CtcAligner(FOLDER, name, device=device)
+        return CtcAligner(FOLDER, name, device=device, speeds=SPEEDS)
     if name == MMS:
         return MmsAligner(device=device)
     path = Path(name).expanduser()

@@ -88,6 +88,31 @@ def test_a_checkpoint_gives_the_log_probs_of_its_own_class(ctc_folder):
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
 
 
+def test_speeds_are_averaged_at_the_times_of_the_original(ctc_folder):
+    waveform = noise(1)
+    plain = CtcAligner(ctc_folder, "plain")
+    found = CtcAligner(ctc_folder, "both", speeds=(1.0, 0.8)).log_probs(waveform)
+    samples = plain.standardise(waveform).numpy()
+    # every fifth of a sample more: the same stretch of time in 5/4 of the samples, linearly between them
+    slow = np.interp((np.arange(20_000) + 0.5) * 0.8 - 0.5, np.arange(16_000), samples)
+    with torch.inference_mode():
+        at_slow = plain.infer(torch.from_numpy(slow.astype(np.float32))).numpy()
+    centres = plain.grid.centres(plain.grid.frames(16_000))
+    times = plain.grid.centres(len(at_slow)) * 0.8
+    moved = np.stack([np.interp(centres, times, column) for column in at_slow.T], axis=1)
+    mean = (plain.log_probs(waveform) + moved) / 2
+    expected = mean - np.log(np.exp(mean).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_speech_too_short_at_a_speed_is_heard_as_it_is(ctc_folder):
+    waveform = noise(0.03)[:340]  # one frame, and none when faster
+    plain = CtcAligner(ctc_folder, "plain")
+    assert plain.grid.frames(340) == 1 > plain.grid.frames(272)
+    fast = CtcAligner(ctc_folder, "fast", speeds=(1.25,))
+    np.testing.assert_allclose(fast.log_probs(waveform), plain.log_probs(waveform), atol=ATOL)
+
+
 def test_a_checkpoint_writes_capitals_with_a_token_between_words(ctc_folder):
     aligner = load_aligner(str(ctc_folder))
     assert (aligner.blank, aligner.delimiter, "|" in aligner.letters) == (0, 2, False)

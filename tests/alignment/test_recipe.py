@@ -134,6 +134,19 @@ def test_times_follow_a_variation():
     assert max(shifts) - min(shifts) > 0.3
 
 
+def test_after_balancing_no_letter_has_more_weight_than_another(corpus):
+    """A network that knows nothing but how often each letter comes, knows nothing after it."""
+    objective = Alignment(small(), corpus)
+    torch.nn.init.zeros_(objective.encoder.lm_head.weight)
+    bias = torch.linspace(-3, 3, 27)
+    objective.encoder.lm_head.bias.data = bias.clone()
+    objective.balance(Batches(corpus, 4, 0))
+    balanced = objective.encoder.lm_head.bias.detach()
+    np.testing.assert_allclose(balanced[1:], np.full(26, float(bias[1:].mean())), atol=1e-4)
+    assert float(balanced[0]) == -3.0
+    assert objective.encoder.training
+
+
 def test_it_ships_what_an_aligner_can_be_loaded_from(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "alignment_corpus", lambda utterances: corpus[:utterances])
     monkeypatch.setitem(RECIPES, "aligner", small())

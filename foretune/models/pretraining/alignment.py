@@ -17,12 +17,16 @@ from foretune.tasks.utterance import Span, Utterance
 
 from .alignment_speech import true_words
 from .augmentation import vary
+from .batches import Batches
 from .objectives import PretrainingObjective
 from .recipe import Recipe
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY: dict[str, int] = {"<pad>": 0, **{letter: index for index, letter in enumerate(LETTERS, start=1)}}
 """As `vocab.json` has it; index 0 is CTC's blank."""
+
+_HEARD = 200
+"""Utterances from which the frequencies of letters are measured."""
 
 _NO_BLANK = -12.0
 """Log-probability of a blank inside of a word: of use only between equal letters, which CTC parts."""
@@ -84,6 +88,26 @@ class Alignment(PretrainingObjective):
         frames = sum(len(segment) for segment in segments)
         watched = float(torch.exp(-of_letters.detach() / frames))
         return of_letters / frames + of_blank, watched
+
+    @torch.no_grad()
+    def balance(self, batches: Batches) -> None:
+        """Take the letters' own frequencies off the encoder's bias, once training is over.
+
+        Where several paths are about as likely, frames would go to the more frequent letters: divided by
+        their prior, posteriors become scaled likelihoods, as hybrid recognisers use them (Bourlard and
+        Morgan, 1994). The priors are mean posteriors; blank keeps its own odds against all letters.
+
+        Args:
+            batches: what was learned from; 200 of it are heard.
+        """
+        self.encoder.eval()
+        total = torch.zeros(len(VOCABULARY))
+        for index in range(0, batches.utterances, max(1, batches.utterances // _HEARD)):
+            values, mask = batches.inputs(np.array([index]))
+            total += self.encoder(values, attention_mask=mask).logits[0].softmax(-1).sum(0)
+        priors = total[1:].log()
+        self.encoder.lm_head.bias[1:] -= priors - priors.mean()
+        self.encoder.train()
 
     def _vary(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], rng: np.random.Generator

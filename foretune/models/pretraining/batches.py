@@ -28,6 +28,11 @@ class Batches:
         self._epoch = -1
         self._order: list[NDArray[np.int64]] = []
 
+    @property
+    def utterances(self) -> int:
+        """Return how many utterances there are."""
+        return len(self._waveforms)
+
     def __getitem__(self, step: int) -> NDArray[np.int64]:
         """Return the utterances of the batch of a step, shape (size,)."""
         per_epoch = len(self._waveforms) // self._size

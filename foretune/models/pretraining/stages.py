@@ -97,7 +97,10 @@ def run(recipe: Recipe, work: Path, report: Report) -> Trained:
     if recipe.objective in _OF_CLUSTERS:
         return _clusters(recipe, utterances, fit)
     objective = make_objective(recipe, utterances)
-    return Trained(recipe, objective, [fit(objective, "training", recipe.steps)], utterances)
+    progress = fit(objective, "training", recipe.steps)
+    if isinstance(objective, Alignment):
+        objective.balance(batches)
+    return Trained(recipe, objective, [progress], utterances)
 
 
 def make_objective(recipe: Recipe, utterances: Sequence[Utterance]) -> PretrainingObjective:
