@@ -1,7 +1,7 @@
 """The candidates: what ships, and how any other is loaded.
 
-Shipped are the folders in `zoo/`, an untrained twin of each, and `fbank`. Others come from a local
-folder, from the Hugging Face hub, or from a package with an entry point of the group
+Shipped are the folders in `zoo/`, an untrained twin of each architecture, `fbank` and `mfcc`. Others come
+from a local folder, from the Hugging Face hub, or from a package with an entry point of the group
 `foretune.models`: a callable `load(*, device: str) -> Candidate` under the candidate's name.
 """
 
@@ -44,14 +44,15 @@ _HOMES = {
 TORCHAUDIO = "torchaudio:"
 """Before the name of a bundle of `torchaudio.pipelines`."""
 ZOO = Path(__file__).parent / "zoo"
+_FEATURES = {"fbank": "filter banks", "mfcc": "cepstral coefficients"}
+"""What nothing was trained for, by name, with its family."""
 UNTRAINED = "-untrained"
 """Suffix of the twin: the same configuration, weights from a fixed seed."""
 
 
 def names() -> list[str]:
-    """Return the names of the shipped candidates: `fbank`, the zoo, and its untrained twins."""
-    zoo = _zoo_names()
-    return ["fbank", *zoo, *(name + UNTRAINED for name in zoo)]
+    """Return the names of the shipped candidates: `fbank`, `mfcc`, the zoo, and its untrained twins."""
+    return [*_FEATURES, *_zoo_names(), *(name + UNTRAINED for name in _twins())]
 
 
 def expand(given: Sequence[str]) -> list[str]:
@@ -70,12 +71,12 @@ def describe() -> list[list[str]]:
     """Return name, family, objective, pre-training data and licence of each shipped candidate."""
     from .huggingface import read_card
 
-    rows = [["fbank", "filter banks", "none", "none", "Apache-2.0"]]
+    rows = [[name, family, "none", "none", "Apache-2.0"] for name, family in _FEATURES.items()]
     cards = {name: read_card(ZOO / name) for name in _zoo_names()}
     for name, card in cards.items():
         rows.append([name, card.family, card.objective, card.pretraining_data, card.licence])
-    for name, card in cards.items():
-        rows.append([name + UNTRAINED, card.family, "none", "none", card.licence])
+    for name in _twins():
+        rows.append([name + UNTRAINED, cards[name].family, "none", "none", cards[name].licence])
     return rows
 
 
@@ -95,6 +96,10 @@ def load_candidate(name: str, *, device: str = "cpu") -> Candidate:
         from .filter_banks import FilterBanks
 
         return FilterBanks(device=device)
+    if name == "mfcc":
+        from .cepstra import CepstralCoefficients
+
+        return CepstralCoefficients(device=device)
     entry = _entry_point(name)
     if entry is not None:
         candidate: Candidate = entry.load()(device=device)
@@ -118,7 +123,7 @@ def check_name(name: str) -> None:
     Raises:
         InputError: there is none.
     """
-    if name == "fbank" or _entry_point(name) is not None:
+    if name in _FEATURES or _entry_point(name) is not None:
         return
     if name.startswith(TORCHAUDIO):
         from .torchaudio_models import check_bundle
@@ -169,3 +174,11 @@ def _folder(name: str) -> Path:
 
 def _zoo_names() -> list[str]:
     return sorted(path.parent.name for path in ZOO.glob("*/config.json"))
+
+
+def _twins() -> list[str]:
+    """Return the zoo's names without those of a configuration that an earlier one has: one twin is enough."""
+    configurations: dict[bytes, str] = {}
+    for name in _zoo_names():
+        configurations.setdefault((ZOO / name / "config.json").read_bytes(), name)
+    return list(configurations.values())

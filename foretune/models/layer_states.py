@@ -195,7 +195,7 @@ def find_norm(run: Callable[[], object], module: nn.Module, last: nn.Module) -> 
     with _hooks() as hooks, torch.no_grad():
         hooks.append(last.register_forward_hook(keep))
         for part in module.modules():
-            if not list(part.children()):
+            if part is not last and not list(part.children()):
                 hooks.append(part.register_forward_hook(take))
         try:
             run()

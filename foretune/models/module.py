@@ -103,7 +103,8 @@ class ModuleCandidate(Candidate):
         Args:
             name: what the candidate is called.
             module: run as `module(**inputs)`; only up to its last layer.
-            layers: in the order in which they run once each; or the dotted name of a list of them.
+            layers: in the order in which they run once each; or the dotted name of a list of them. What
+                a layer takes and gives are hidden states: what is added to them has to be added inside.
             inputs: makes the module's arguments of waveforms at `sample_rate`; by default they are
                 padded with zeros to (batch, samples), and are the only argument.
             grid: where the frames lie; found by trying unless `inputs` are your own.
@@ -135,7 +136,8 @@ class ModuleCandidate(Candidate):
         self._norm = self._part(norm) if isinstance(norm, str) else norm
         self._pads = self._together = self._time_first = self._packed = False
         try:
-            self._try_out(grid)
+            with torch.inference_mode(False), torch.no_grad():
+                self._try_out(grid)
         except LayersNotRunError as error:
             raise InputError(f"model {name}: {error}; name the layers that it runs") from None
         self.revision = weights_hash(module, f"{code} {sample_rate} {self.grid}")
@@ -281,7 +283,6 @@ class ModuleCandidate(Candidate):
 
     # --- trying out
 
-    @torch.no_grad()
     def _try_out(self, grid: FrameGrid | None) -> None:
         """Find the layout of hidden states, the grid, the norm, and whether padding changes anything."""
         waveform = self._noise(min(self.native_rate, self.longest_native))
@@ -329,13 +330,18 @@ class ModuleCandidate(Candidate):
             except (RuntimeError, ValueError, IndexError):  # too short for a window or a kernel
                 return 0
 
-        counted = count_grid(frames, self.native_rate, None if self.longest is None else self.longest_native)
-        key, axis = self._inputs.speech, self._inputs.speech_axis
-        samples = counted.first_frame_needs + max(40 * counted.stride, self.native_rate)
-        arguments = self._arguments([self._noise(min(samples, self.longest_native))])
-        seen = see(self._first_state, arguments, key, axis, self.module)
-        input_frames = self._inputs.frames(self.native_rate)
-        return with_field(counted, seen, input_frames, arguments[key].shape[axis])
+        try:
+            counted = count_grid(
+                frames, self.native_rate, None if self.longest is None else self.longest_native
+            )
+            key, axis = self._inputs.speech, self._inputs.speech_axis
+            samples = counted.first_frame_needs + max(40 * counted.stride, self.native_rate)
+            arguments = self._arguments([self._noise(min(samples, self.longest_native))])
+            seen = see(self._first_state, arguments, key, axis, self.module)
+            input_frames = self._inputs.frames(self.native_rate)
+            return with_field(counted, seen, input_frames, arguments[key].shape[axis])
+        except InputError as error:
+            raise InputError(f"model {self.name}: {error}") from None
 
     def _first_state(self, arguments: Mapping[str, Tensor]) -> Tensor:
         return self._batch_first(states_of_layers(lambda: self.module(**arguments), self.layers, 0)[0])

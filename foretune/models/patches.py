@@ -107,7 +107,7 @@ def swin(name: str, encoder: Any, extractor: Any, card: Card) -> ModuleCandidate
     """
     config = encoder.config
     inner = encoder.audio_encoder
-    pieces = inner.freq_ratio
+    pieces, rate = inner.freq_ratio, extractor.sampling_rate
     stretched = config.spec_size * pieces
     coarsest = config.spec_size // inner.patch_stride[1] // 2 ** (len(config.depths) - 1)
 
@@ -116,17 +116,17 @@ def swin(name: str, encoder: Any, extractor: Any, card: Card) -> ModuleCandidate
         shape = (len(tokens), pieces, side // pieces, coarsest, side // coarsest, -1)
         return tokens.reshape(shape).mean((2, 4)).flatten(1, 2)  # pieces follow each other in time
 
-    seen = extractor.nb_max_samples // extractor.hop_length + 1  # spectrogram frames, end to end
-    # from `stretched` frames to `seen`, first on first and last on last: a rate at which strides are whole
-    rate = round(extractor.sampling_rate * (stretched - 1) / (seen - 1))
-    stride = stretched // (pieces * coarsest) * extractor.hop_length
+    seen = extractor.nb_max_samples // extractor.hop_length + 1  # spectrogram frames, stretched end to end
+    exact = stretched // (pieces * coarsest) * extractor.hop_length * (seen - 1) / (stretched - 1)
+    # to whole samples at 16 kHz; over a window that moves no frame by a millisecond
+    stride = round(exact * WAVEFORM_RATE / rate) * rate // WAVEFORM_RATE
     return ModuleCandidate(
         name,
         encoder,
         layers=list(inner.layers),
         inputs=WindowInputs(extractor, "input_features", encoder),
         grid=FrameGrid(stride, stride, sample_rate=rate, shortest=stride // 2),
-        sample_rate=extractor.sampling_rate,
+        sample_rate=rate,
         frames=frames,
         longest=extractor.nb_max_samples * WAVEFORM_RATE // extractor.sampling_rate,
         card=card,

@@ -26,10 +26,25 @@ def folder(tiny_folders, tmp_path):
 
 def test_filter_banks_and_the_zoo_with_its_twins_are_shipped():
     shipped = names()
-    assert shipped[0] == "fbank"
-    zoo = [name for name in shipped[1:] if not name.endswith("-untrained")]
-    assert shipped[1 + len(zoo) :] == [name + "-untrained" for name in zoo]
-    assert {path.name for path in models.ZOO.glob("*") if path.is_dir()} >= set(zoo)
+    assert shipped[:2] == ["fbank", "mfcc"]
+    zoo = [name for name in shipped[2:] if not name.endswith("-untrained")]
+    twins = [name.removesuffix("-untrained") for name in shipped[2 + len(zoo) :]]
+    assert {path.name for path in models.ZOO.glob("*") if path.is_dir()} >= set(zoo) >= set(twins)
+    configurations = [(models.ZOO / name / "config.json").read_bytes() for name in zoo]
+    assert sorted((models.ZOO / name / "config.json").read_bytes() for name in twins) == sorted(
+        set(configurations)
+    )
+
+
+def test_one_twin_stands_for_all_of_an_architecture(tiny_folders, tmp_path, monkeypatch):
+    for name in ("later", "early"):
+        shutil.copytree(tiny_folders("hubert-stable"), tmp_path / name)
+    shutil.copytree(tiny_folders("wavlm"), tmp_path / "other")
+    monkeypatch.setattr(models, "ZOO", tmp_path)
+    assert models.names() == [
+        "fbank", "mfcc", "early", "later", "other", "early-untrained", "other-untrained",
+    ]  # fmt: skip
+    assert [row[0] for row in models.describe()] == models.names()
 
 
 def test_half_precision_weights_are_used_in_single_precision(tiny_folders):
