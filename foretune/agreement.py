@@ -27,6 +27,8 @@ EXACT_TO = 13
 """Candidates up to which all n! permutations are counted (13: layer 0 and twelve more)."""
 DRAWS = 100_000
 """Random permutations above that."""
+UNTIED_TO = 18
+"""Candidates up to which `exact_p_value` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,39 @@ candidates=3, p_value_error=0.0, defined=True)
         deviations, counts = _null(tuple(sorted(a.tolist())), tuple(sorted(b.tolist())))
         extreme = int(counts[deviations >= observed].sum())
         return Agreement(rho, extreme / math.factorial(n), smallest, n)
-    drawn = np.random.default_rng(seed).permuted(np.broadcast_to(b, (DRAWS, n)), axis=1)
-    extreme = int(np.count_nonzero(np.abs(n * (drawn @ a) - a.sum() * b.sum()) >= observed))
+    # in floating point, where products of matrices are fast; exact, as the integers are small
+    sums = b.astype(np.float64)[_permutations(n, seed)] @ a.astype(np.float64)
+    extreme = int(np.count_nonzero(np.abs(n * sums - a.sum() * b.sum()) >= observed))
     p = (extreme + 1) / (DRAWS + 1)
     return Agreement(rho, p, smallest, n, math.sqrt(p * (1 - p) / DRAWS))
+
+
+def exact_p_value(scores: ArrayLike, values: ArrayLike) -> float:
+    """Return the exact two-sided permutation p-value of Spearman's ρ beyond `EXACT_TO` candidates.
+
+    For up to `UNTIED_TO` candidates without ties. ρ is then 1 − 6 Σd² / (n³ − n), where d are the
+    differences of ranks, and its null distribution is symmetric: the permutations whose Σd² is at most
+    that observed are counted, and doubled. Seconds at 18 candidates, less the stronger the correlation is.
+
+    Args:
+        scores: shape (candidates,), finite, all different.
+        values: shape (candidates,), likewise.
+
+    Raises:
+        InputError: as `spearman`; or there are ties, or too many candidates.
+
+    >>> exact_p_value([1, 2, 3, 4], [2, 1, 4, 3])  # Σd² is 4 or less, or 16 or more, for 10 of 24
+    0.4166666666666667
+    """
+    x, y = _checked(scores, values)
+    n = len(x)
+    if n > UNTIED_TO or len(set(x.tolist())) < n or len(set(y.tolist())) < n:
+        raise InputError(f"scores: exact p-values are for up to {UNTIED_TO} candidates without ties")
+    a, b = _integer_ranks(x), _integer_ranks(y)
+    squares = int(((a - b) ** 2).sum())
+    middle = n * (n * n - 1) // 6
+    bound = min(squares, 2 * middle - squares)  # of the other sign, mirrored
+    return min(1.0, 2 * _permutations_within(n, bound) / math.factorial(n)) if bound < middle else 1.0
 
 
 def smallest_p_value(candidates: int) -> float:
@@ -199,6 +230,42 @@ def _integer_ranks(x: NDArray[np.float64]) -> NDArray[np.int64]:
 def _deviation(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
     """Return n² times the covariance of two integer rankings, exactly."""
     return len(a) * int(a @ b) - int(a.sum()) * int(b.sum())
+
+
+@functools.lru_cache(maxsize=2)
+def _permutations(n: int, seed: int) -> NDArray[np.int64]:
+    """Return `DRAWS` random orders of n places; the same for all rankings of so many candidates."""
+    return np.random.default_rng(seed).permuted(np.broadcast_to(np.arange(n), (DRAWS, n)), axis=1)
+
+
+@functools.lru_cache(maxsize=64)
+def _permutations_within(n: int, bound: int) -> int:
+    """Count the permutations π of n places with Σ (i − π(i))² at most `bound`.
+
+    Place by place, over the sets of values used so far (as bits), with a histogram of the sum so far.
+    The upper places are the lower ones seen in a mirror, so half of the places is enough.
+    """
+    sets = np.arange(1 << n)
+    sizes = np.bitwise_count(sets).astype(np.int64)
+    of_size = [sets[sizes == size] for size in range(n + 1)]
+    index = np.zeros(1 << n, dtype=np.int64)  # of a set among those of its size
+    for members in of_size:
+        index[members] = np.arange(len(members))
+    counts = [np.zeros((1, bound + 1), dtype=np.int32)]  # at most (UNTIED_TO / 2)! in a cell
+    counts[0][0, 0] = 1
+    for place in range(n - n // 2):
+        grown = np.zeros((len(of_size[place + 1]), bound + 1), dtype=np.int32)
+        for value in range(n):
+            step = (place - value) ** 2
+            if step <= bound:
+                before = of_size[place][of_size[place] >> value & 1 == 0]
+                grown[index[before | 1 << value], step:] += counts[-1][index[before], : bound + 1 - step]
+        counts.append(grown)
+    lower = of_size[n - n // 2]
+    upper = sets[-1] ^ lower
+    mirrored = sum((upper >> value & 1) << (n - 1 - value) for value in range(n))
+    at_most = counts[n // 2][index[mirrored]].cumsum(axis=1, dtype=np.int64)
+    return sum(int(row) for row in np.einsum("sb,sb->s", counts[-1], at_most[:, ::-1], dtype=np.int64))
 
 
 @functools.lru_cache(maxsize=256)

@@ -199,7 +199,59 @@ class AgreementRecord(_Record):
         return (self.suite, self.task, self.setting, self.model, self.estimator, self.layer_policy)
 
 
-Record = TuningRecord | ScoreRecord | AgreementRecord
+class PublishedRecord(_Record):
+    """How well a ranking agrees with published results of real models, without any weights.
+
+    The candidates are those of a table that ships (`suite` is its name, `data_revision` its hash), so
+    neither their names nor their values are repeated here.
+
+    Attributes:
+        estimator: what ranks the candidates.
+        truth: what the ranking is held against: the published metric, or the ranks printed beside it.
+        candidates: how many.
+        exact: whether every permutation was counted for `p_value`.
+        low: lower end of the 95 % bootstrap interval of ρ over candidates; None for few of them.
+        high: upper end.
+        regret: as in an agreement, in the metric's unit.
+        regret_at_3: likewise.
+        regret_by_chance: what choosing one at random loses on average.
+        printed_spearman: what the source itself says; None where it does not.
+        printed_p_value: likewise.
+        score_seconds: what the source says that scores cost; None where it does not.
+        fine_tune_seconds: likewise of fine-tuning.
+    """
+
+    kind: Literal["published"] = "published"
+    setting: Literal["layers", "models"]
+    estimator: str
+    truth: Literal["metric", "printed ranks"] = "metric"
+    metric: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    candidates: int
+    spearman: float
+    p_value: float
+    p_value_error: float
+    exact: bool
+    low: float | None = None
+    high: float | None = None
+    kendall: float
+    weighted_kendall: float
+    regret: float
+    regret_at_3: float
+    regret_by_chance: float
+    printed_spearman: float | None = None
+    printed_p_value: float | None = None
+    score_seconds: float | None = None
+    fine_tune_seconds: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str, str]:
+        """Return which cell of which table this is."""
+        return (self.suite, self.task, self.setting, self.model, self.estimator, self.truth)
+
+
+Record = TuningRecord | ScoreRecord | AgreementRecord | PublishedRecord
 _ANY: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 

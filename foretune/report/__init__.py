@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foretune.ground_truth import shipped
-from foretune.records import AgreementRecord, Record, TuningRecord, latest, read
+from foretune.records import AgreementRecord, PublishedRecord, Record, TuningRecord, latest, read
 from foretune.tasks.errors import InputError
 
 from .markdown import render
@@ -47,6 +47,7 @@ def write_report(
         given = ", ".join(str(path) for path in records) or "no files"
         raise InputError(f"{given}: no agreement to report; run `pytest bench/` first")
     runs = [record for record in unique if isinstance(record, TuningRecord)]
+    tabulated = [record for record in unique if isinstance(record, PublishedRecord)]
     temporary = output.with_name(f"{output.name}.{os.getpid()}.tmp")
-    temporary.write_text(render(agreements, runs), encoding="utf-8")
+    temporary.write_text(render(agreements, runs, tabulated), encoding="utf-8")
     temporary.replace(output)

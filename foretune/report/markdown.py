@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from foretune.records import AgreementRecord, TuningRecord
+from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 from foretune.tasks import TASKS
 
-from . import tables
+from . import published, tables
 
 _SUITES = {
     "embedded": (
@@ -52,12 +52,17 @@ has shown nothing.
 candidates, no estimator can rank these, nor could fine-tuning once."""
 
 
-def render(agreements: Sequence[AgreementRecord], runs: Sequence[TuningRecord]) -> str:
+def render(
+    agreements: Sequence[AgreementRecord],
+    runs: Sequence[TuningRecord],
+    tabulated: Sequence[PublishedRecord] = (),
+) -> str:
     """Return RESULTS.md.
 
     Args:
         agreements: one a cell; of any suites.
         runs: the fine-tuning behind them; runs of other data than that of the agreements are not counted.
+        tabulated: what was found in published results of real models.
     """
     agreements = sorted(agreements, key=lambda cell: cell.key)  # whoever wrote first
     parts = ["# Results", _introduction()]
@@ -69,6 +74,7 @@ def render(agreements: Sequence[AgreementRecord], runs: Sequence[TuningRecord]) 
             [run for run in runs if run.suite == suite],
             first=suite == suites[0],
         )
+    parts += published.section(tabulated)
     parts += ["## Where the numbers come from", _provenance(agreements, runs)]
     return "\n\n".join(parts) + "\n"
 

@@ -47,20 +47,20 @@ class Claim:
         spearman: as printed, two decimals; None where it is not.
         p_value: as printed (of the asymptotic t distribution); None where it is not.
         score_seconds: what scoring cost; None where it is not said.
-        fine_tuning_days: what fine-tuning cost; None where it is not said.
+        fine_tune_seconds: what fine-tuning cost; None where it is not said.
     """
 
     spearman: float | None
     p_value: float | None
     score_seconds: float | None
-    fine_tuning_days: float | None
+    fine_tune_seconds: float | None
 
     @property
     def cost_ratio(self) -> float | None:
         """Return how many times cheaper scoring was than fine-tuning; None where a cost is unknown."""
-        if self.score_seconds is None or self.fine_tuning_days is None:
+        if self.score_seconds is None or self.fine_tune_seconds is None:
             return None
-        return self.fine_tuning_days * SECONDS_A_DAY / self.score_seconds
+        return self.fine_tune_seconds / self.score_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +161,12 @@ def _claim(row: Row) -> Claim:
     def optional(column: str, low: float, high: float) -> float | None:
         return row.number_in(column, low, high) if row.cells[column] else None
 
+    days = optional("fine_tuning_days", 1e-3, 1e6)
     return Claim(
         spearman=optional("spearman", -1, 1),
         p_value=optional("p_value", 0, 1),
         score_seconds=optional("score_seconds", 1e-3, 1e9),
-        fine_tuning_days=optional("fine_tuning_days", 1e-3, 1e6),
+        fine_tune_seconds=None if days is None else days * SECONDS_A_DAY,
     )
 
 

@@ -3,8 +3,8 @@
 The public board holds the 42 models that have results on all ten tasks. Of several submissions of a
 model the later one counts (WavLM's of 2022; FBANK's re-run without mean and variance normalisation, in
 which keyword spotting is not lost), and ablations and students distilled on 100 hours are left out.
-SUPERB's wav2vec 2.0 Large is the checkpoint lv60, pre-trained on 60,000 hours. The hidden board has the
-29 models with results on eight tasks of its test part: other speech, by the benchmark's own people.
+SUPERB's wav2vec 2.0 Large is the checkpoint lv60, pre-trained on 60,000 hours. The hidden board is about
+other speech: the 29 models that have results on eight tasks of the hidden set's test part.
 """
 
 from __future__ import annotations
