@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from foretune.models.cepstra import CepstralCoefficients
 from foretune.models.convolutional import ConvolutionalCandidate
 from foretune.models.filter_banks import FilterBanks
 from foretune.tasks.errors import InputError
@@ -25,9 +26,12 @@ FAMILIES = [
 CONVOLUTIONAL = [family for family in FAMILIES if family != "whisper"]
 
 
-@pytest.fixture(params=[*FAMILIES, "fbank"])
+FEATURES = {"fbank": FilterBanks, "mfcc": CepstralCoefficients}
+
+
+@pytest.fixture(params=[*FAMILIES, *FEATURES])
 def candidate(request, tiny_candidate):
-    return FilterBanks() if request.param == "fbank" else tiny_candidate(request.param)
+    return FEATURES[request.param]() if request.param in FEATURES else tiny_candidate(request.param)
 
 
 @pytest.fixture(params=FAMILIES)

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 
-class LogMelConfig(PreTrainedConfig):
+class LogMelConfig(PreTrainedConfig):  # type: ignore[misc]
     """Configuration of an encoder on log-mel frames."""
 
     model_type = "foretune_log_mel"

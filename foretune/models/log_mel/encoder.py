@@ -16,7 +16,7 @@ from .front_ends import ConvolvedFrames, StackedFrames, log_mel
 from .layers import make_layers, positions
 
 
-class LogMelEncoder(PreTrainedModel):
+class LogMelEncoder(PreTrainedModel):  # type: ignore[misc]
     """Frames of 40 ms from waveforms of unit variance."""
 
     config_class = LogMelConfig
@@ -26,7 +26,7 @@ class LogMelEncoder(PreTrainedModel):
         """Make the parts of a configuration, with weights as torch draws them."""
         super().__init__(config)
         front_end = ConvolvedFrames if config.layer_type == "vgg" else StackedFrames
-        self.front_end = front_end(config.bands, config.hidden_size)
+        self.front_end: ConvolvedFrames | StackedFrames = front_end(config.bands, config.hidden_size)
         self.layers = nn.ModuleList(make_layers(config))
         self.norm = nn.LayerNorm(config.hidden_size) if config.layer_type == "transformer" else nn.Identity()
         self.post_init()
@@ -41,7 +41,8 @@ class LogMelEncoder(PreTrainedModel):
 
     def features(self, input_values: Tensor) -> Tensor:
         """Return scaled log-mel frames of waveforms (batch, samples): (batch, 10 ms frames, bands)."""
-        return (log_mel(input_values, self.config.bands) - self.config.mean) / self.config.std
+        scaled: Tensor = (log_mel(input_values, self.config.bands) - self.config.mean) / self.config.std
+        return scaled
 
     def forward(
         self,
@@ -68,7 +69,7 @@ class LogMelEncoder(PreTrainedModel):
             lengths = self._get_feat_extract_output_lengths(attention_mask.sum(-1))
             valid = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
         if self.config.layer_type == "transformer":
-            hidden = hidden + positions(*hidden.shape[1:], hidden)
+            hidden = hidden + positions(hidden)
         for layer in self.layers:
             hidden = layer(hidden, valid)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))

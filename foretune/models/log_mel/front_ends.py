@@ -31,9 +31,10 @@ def log_mel(waveforms: Tensor, bands: int) -> Tensor:
 
 @functools.cache
 def _banks(bands: int) -> Tensor:
-    return torchaudio.functional.melscale_fbanks(
+    banks: Tensor = torchaudio.functional.melscale_fbanks(
         WINDOW // 2 + 1, 20.0, WAVEFORM_RATE / 2, bands, WAVEFORM_RATE
     )
+    return banks
 
 
 def stack(frames: Tensor) -> Tensor:

@@ -55,7 +55,8 @@ class VggBlock(nn.Module):
 
     def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
         """See each frame as an image of (channels, bands)."""
-        image = (hidden * valid[:, :, None]).unflatten(2, self._image).transpose(1, 2)
+        silenced = hidden * valid[:, :, None]
+        image = silenced.reshape(*hidden.shape[:2], *self._image).transpose(1, 2)
         image = nn.functional.max_pool2d(nn.functional.relu(self.convolution(image)), (1, 2))
         return image.transpose(1, 2).flatten(2)
 
@@ -119,8 +120,12 @@ def _vgg(config: LogMelConfig) -> list[nn.Module]:
     return layers + [FullyConnected(config.hidden_size) for _ in range(above)]
 
 
-def positions(frames: int, width: int, like: Tensor) -> Tensor:
-    """Return sines and cosines of time, (frames, width). Vaswani et al., 2017, arXiv:1706.03762."""
+def positions(like: Tensor) -> Tensor:
+    """Return sines and cosines of time, (frames, width), for hidden states (batch, frames, width).
+
+    Vaswani et al., 2017, arXiv:1706.03762.
+    """
+    frames, width = like.shape[1:]
     rates = torch.exp(torch.arange(0, width, 2, device=like.device) * (-math.log(10_000.0) / width))
     angles = torch.arange(frames, device=like.device)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1).to(like)
