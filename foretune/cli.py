@@ -485,6 +485,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     # the libraries' own remarks and bars would stand between ours
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # torch keeps a compiled convolution for each of the last 1,024 lengths of speech, some 50 MB of them
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     app(args=None if argv is None else list(argv))
