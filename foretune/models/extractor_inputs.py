@@ -34,8 +34,9 @@ class ExtractorInputs:
         arguments = list(inspect.signature(module.forward).parameters)
         self.speech = next((name for name in SPEECH_ARGUMENTS if name in arguments), arguments[0])
         self._mask = next((name for name in arguments if "mask" in name and "time_ind" not in name), None)
-        self.speech_axis = 1
-        self(self.trial())
+        short, long = (self(self._noise(samples))[self.speech] for samples in (self.rate, 2 * self.rate))
+        differ = (axis for axis in range(1, short.ndim) if short.shape[axis] != long.shape[axis])
+        self.speech_axis = next(differ, 1)
 
     def trial(self) -> list[NDArray[np.float32]]:
         """Return a second of noise."""
@@ -62,9 +63,9 @@ class ExtractorInputs:
         mask = next((torch.as_tensor(made[name]) for name in made if "mask" in name), None)
         if mask is None or mask.shape[1] not in speech.shape[1:]:
             return {self.speech: speech}
-        self.speech_axis = next(axis for axis in range(1, speech.ndim) if speech.shape[axis] == mask.shape[1])
+        axis = next(axis for axis in range(1, speech.ndim) if speech.shape[axis] == mask.shape[1])
         valid = int(mask.sum(1).max())
-        arguments = {self.speech: speech.narrow(self.speech_axis, 0, valid)}
+        arguments = {self.speech: speech.narrow(axis, 0, valid)}
         if self._mask is not None:
             arguments[self._mask] = mask[:, :valid]
         return arguments

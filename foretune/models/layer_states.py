@@ -112,7 +112,8 @@ def parameters_by_stage(run: Callable[[], object], layers: Sequence[nn.Module]) 
 
     class Watch(TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            for leaf in tree_leaves((args, kwargs)):
+            attribute = getattr(function, "__name__", "") == "__get__"  # a weight's dtype is no use of it
+            for leaf in [] if attribute else tree_leaves((args, kwargs)):
                 if isinstance(leaf, nn.Parameter) and id(leaf) not in seen:
                     seen.add(id(leaf))
                     used[stage].append(leaf)
@@ -133,7 +134,8 @@ def find_layers(run: Callable[[], object], module: nn.Module) -> list[nn.Module]
     """Find a module's stack of layers: the longest of its lists of modules.
 
     Among equally long ones it is that with the most weights. A list counts whose members all run once,
-    in order, on hidden states of one shape (batch, frames, dimension).
+    in order, on hidden states of one shape (batch, frames, dimension); the first one's dimension may
+    be another.
 
     Args:
         run: calls the module; that it fails above the layers does not matter.
@@ -149,7 +151,7 @@ def find_layers(run: Callable[[], object], module: nn.Module) -> list[nn.Module]
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         calls.append((id(layer), tensors[0].shape if tensors else torch.Size()))
 
-    failure = "nothing ran"
+    failure = "they differ in shape, or do not run once each"
     with _hooks() as hooks, torch.no_grad():
         for part in {id(part): part for layers in lists for part in layers}.values():
             hooks.append(part.register_forward_pre_hook(note, with_kwargs=True))
@@ -159,7 +161,7 @@ def find_layers(run: Callable[[], object], module: nn.Module) -> list[nn.Module]
             failure = str(error).strip().split("\n")[0] or type(error).__name__
     found = [layers for layers in lists if _ran_in_order(layers, calls)]
     if not found:
-        raise LayersNotRunError(f"no list of layers ran as a stack over frames ({failure})")
+        raise LayersNotRunError(f"it has no list of layers that run as a stack over frames ({failure})")
     return max(found, key=lambda layers: (len(layers), _weights(layers)))
 
 
@@ -218,8 +220,11 @@ def _ran_in_order(layers: Sequence[nn.Module], calls: Sequence[tuple[int, torch.
     members = {id(layer) for layer in layers}
     ran = [(identity, shape) for identity, shape in calls if identity in members]
     in_order = [identity for identity, _ in ran] == [id(layer) for layer in layers]
-    shapes = {shape for _, shape in ran}
-    return in_order and len(shapes) == 1 and len(next(iter(shapes))) in (2, 3)
+    if not in_order or len(ran[0][1]) not in (2, 3):
+        return False
+    # the first layer may be the one that brings frames to the others' dimension
+    same_frames = ran[0][1][:-1] == ran[-1][1][:-1]
+    return same_frames and len({shape for _, shape in ran[1:]}) <= 1
 
 
 def _weights(layers: Sequence[nn.Module]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +20,13 @@ UNTRAINED_SEED = 0
 
 
 def check_weights(folder: Path) -> None:
-    """Check that a folder has weights that are not pickled.
+    """Check that a folder has weights that are not pickled, and those that its card.json tells the sum of.
 
     Raises:
-        InputError: it has none.
+        InputError: it has none, or others than the card says.
     """
     if any(folder.glob("*.safetensors")):
+        _check_sum(folder)
         return
     pickled = sorted(
         path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern)
@@ -35,6 +37,23 @@ def check_weights(folder: Path) -> None:
             "save them with save_pretrained(folder, safe_serialization=True)"
         )
     raise InputError(f"{folder}: no weights in it; put model.safetensors beside config.json")
+
+
+def _check_sum(folder: Path) -> None:
+    """Compare model.safetensors with the SHA-256 that card.json states, where it states one."""
+    card, weights = folder / "card.json", folder / "model.safetensors"
+    if not (card.is_file() and weights.is_file()):
+        return
+    try:
+        stated = json.loads(card.read_bytes())["sha256"]
+    except (ValueError, KeyError, TypeError):  # no sum in it; what else is wrong with it is told elsewhere
+        return
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if found != stated:
+        raise InputError(
+            f"{weights}: its SHA-256 begins {found[:12]}, and card.json says {str(stated)[:12]}; restore the "
+            "file, or take the sum out of card.json if you have changed the weights"
+        )
 
 
 def read_weights(folder: Path, config: Any, *, ctc: bool = False) -> nn.Module:

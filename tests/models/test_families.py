@@ -186,6 +186,36 @@ FAMILIES = {
     "ast": lambda: (hf.ASTModel(hf.ASTConfig(**TRANSFORMER)), hf.ASTFeatureExtractor()),
     "clap": lambda: (hf.ClapModel(clap(fusion=False)), hf.ClapFeatureExtractor(truncation="rand_trunc")),
     "clap-fusion": lambda: (hf.ClapModel(clap(fusion=True)), hf.ClapFeatureExtractor()),
+    "nemotron-streaming": lambda: (
+        hf.NemotronAsrStreamingEncoder(
+            hf.NemotronAsrStreamingEncoderConfig(
+                **TRANSFORMER, subsampling_conv_channels=16, conv_kernel_size=5
+            )
+        ),
+        hf.NemotronAsrStreamingFeatureExtractor(),
+    ),
+    "voxtral-realtime": lambda: (
+        hf.VoxtralRealtimeEncoder(
+            hf.VoxtralRealtimeEncoderConfig(**TRANSFORMER, num_key_value_heads=2, head_dim=8)
+        ),
+        hf.VoxtralRealtimeFeatureExtractor(),
+    ),
+    "fun-asr-nano": lambda: (
+        hf.FunAsrNanoEncoder(hf.FunAsrNanoEncoderConfig(**TRANSFORMER)),
+        hf.FunAsrNanoFeatureExtractor(),
+    ),
+    "moonshine-streaming": lambda: (
+        hf.MoonshineStreamingModel(
+            hf.MoonshineStreamingConfig(
+                **TRANSFORMER,
+                vocab_size=32,
+                num_key_value_heads=2,
+                head_dim=8,
+                encoder_config={**TRANSFORMER, "num_key_value_heads": 2, "sliding_windows": [[16, 4]] * 2},
+            )
+        ),
+        no_level(),
+    ),
     "encodec": lambda: (hf.EncodecModel(hf.EncodecConfig(**ENCODEC)), None),
     "encodec-48": lambda: (hf.EncodecModel(hf.EncodecConfig(**ENCODEC_48)), None),
     "mimi": lambda: (hf.MimiModel(hf.MimiConfig(**MIMI)), None),
@@ -212,6 +242,10 @@ GRIDS = {  # stride and receptive field in seconds, and the rate, by the familie
     "ast": (0.1, 0.175, 16_000),
     "clap": (5_005 / 16_000, 5_005 / 16_000, 48_000),
     "clap-fusion": (5_005 / 16_000, 5_005 / 16_000, 48_000),
+    "nemotron-streaming": (0.08, 0.165, 16_000),
+    "voxtral-realtime": (0.02, 0.065, 16_000),
+    "fun-asr-nano": (0.06, None, 16_000),
+    "moonshine-streaming": (0.02, None, 16_000),
     "encodec": (320 / 24_000, None, 24_000),
     "encodec-48": (320 / 48_000, None, 48_000),
     "mimi": (0.04, None, 24_000),

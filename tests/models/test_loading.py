@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from importlib.metadata import EntryPoint
@@ -67,6 +68,20 @@ def test_the_same_folder_gives_the_same_revision_and_other_weights_another(folde
     weights["encoder.layer_norm.bias"][0] += 1
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     assert load_candidate(str(folder)).revision != first
+
+
+def test_weights_that_differ_from_the_cards_sum_are_refused(folder):
+    weights = folder / "model.safetensors"
+    card = folder / "card.json"
+    card.write_text(json.dumps({"sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}))
+    load_candidate(str(folder))
+    tensors = load_file(weights)
+    tensors["encoder.layer_norm.bias"][0] += 1
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"model\.safetensors: its SHA-256 begins .* and card\.json says"):
+        load_candidate(str(folder))
+    card.write_text(json.dumps({"licence": "MIT"}))
+    load_candidate(str(folder))
 
 
 def test_normalisation_follows_the_preprocessing_and_is_part_of_the_revision(folder):
