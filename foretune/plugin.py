@@ -122,6 +122,9 @@ def _task_fixture(task: str) -> Callable[..., Any]:
 asr = _task_fixture("asr")
 speaker_identification = _task_fixture("speaker_identification")
 emotion_recognition = _task_fixture("emotion_recognition")
+phoneme_recognition = _task_fixture("phoneme_recognition")
+keyword_spotting = _task_fixture("keyword_spotting")
+multilingual_asr = _task_fixture("multilingual_asr")
 for _entry in importlib.metadata.entry_points(group="foretune.tasks"):
     globals()[_entry.name] = _task_fixture(_entry.name)
 

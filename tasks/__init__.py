@@ -1,6 +1,6 @@
 """The tasks, one file each.
 
-`TASKS` maps names to tasks: the three declared here, then those that installed packages declare by
+`TASKS` maps names to tasks: those declared here, then those that installed packages declare by
 an entry point of the group `foretune.tasks` that names a `Task`.
 """
 
@@ -14,6 +14,9 @@ from typing import Any
 from .asr import ASR
 from .emotion_recognition import EMOTION_RECOGNITION
 from .errors import InputError
+from .keyword_spotting import KEYWORD_SPOTTING
+from .multilingual_asr import MULTILINGUAL_ASR
+from .phoneme_recognition import PHONEME_RECOGNITION
 from .speaker_identification import SPEAKER_IDENTIFICATION
 from .task import Task
 from .utterance import Span, TaskData, Utterance
@@ -22,6 +25,14 @@ __all__ = ["TASKS", "InputError", "Span", "Task", "TaskData", "Utterance", "get_
 
 ENTRY_POINTS = "foretune.tasks"
 
+DECLARED = (
+    ASR,
+    SPEAKER_IDENTIFICATION,
+    EMOTION_RECOGNITION,
+    PHONEME_RECOGNITION,
+    KEYWORD_SPOTTING,
+    MULTILINGUAL_ASR,
+)
 TASKS: dict[str, Task]
 
 
@@ -35,7 +46,7 @@ def __getattr__(name: str) -> Any:
 @functools.cache
 def _registry() -> dict[str, Task]:
     tasks: dict[str, Task] = {}
-    for task in (ASR, SPEAKER_IDENTIFICATION, EMOTION_RECOGNITION):
+    for task in DECLARED:
         _register(tasks, task, origin="foretune")
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         _register(tasks, entry_point.load(), origin=f"entry point {entry_point.value}")
@@ -61,8 +72,9 @@ def get_task(name: str) -> Task:
     tasks = _registry()
     if name in tasks:
         return tasks[name]
+    beginning = [task for task in tasks if task.startswith(name.lower())]
     nearest = difflib.get_close_matches(name.lower().replace("-", "_"), tasks, n=2, cutoff=0.5)
     by_code = [task.name for task in tasks.values() if task.code.lower() == name.lower()]
-    suggestions = by_code or nearest
+    suggestions = by_code or beginning or nearest
     advice = f"did you mean {' or '.join(suggestions)}?" if suggestions else f"there are {', '.join(tasks)}"
     raise InputError(f"unknown task {name}: {advice}")

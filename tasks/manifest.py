@@ -1,7 +1,8 @@
 """A task's data from a user's own recordings, described by a manifest.
 
 Columns: `path` (or `file_name`), relative to the manifest's folder; `text`, `speaker`, `emotion`,
-`label`, as the task needs; and optionally `split` with `train` or `test`. Rows marked `validation`,
+`label`, `phones` (spaces between), `language`, as the task needs; and optionally `split` with `train` or
+`test`. Rows marked `validation`,
 `valid` or `dev` join the training part: fine-tuning here tunes nothing on them, and the test part
 stays what its author made it. Every file is read once before the long work begins.
 """
@@ -27,6 +28,9 @@ from .utterance import TaskData, Utterance
 
 SHOWN = 3
 """Bad rows, labels or values that a message names before it only counts."""
+
+LONGEST_PHONE = 4
+"""Characters of one phone's name, with length and tone; more without a space are several phones."""
 
 _SIDES = dict.fromkeys(TRAIN_FOLDERS, "train") | dict.fromkeys(TEST_FOLDERS, "test")
 _LOGGER = logging.getLogger(__name__)
@@ -95,7 +99,7 @@ def load_manifest(
         needed.append("split")
     elif _has(table, task.split_by):
         needed.append(task.split_by)  # what keeps test and training apart must be known of each row
-    transcript = label_column if task.kind == "sequence" else None
+    transcript = (label_column, task) if task.kind == "sequence" else None
     good = _usable_rows(table, needed, transcript, skip_bad=skip_bad, report=report)
     utterances = [row.utterance for row in good]
     _check_classes(table, task, utterances)
@@ -134,7 +138,7 @@ def load_recordings(
 def _usable_rows(
     table: Table,
     needed: Sequence[str],
-    transcript: str | None,
+    transcript: tuple[str, Task] | None,
     *,
     skip_bad: bool,
     report: Callable[[str], None],
@@ -151,14 +155,14 @@ def _usable_rows(
 
 
 def _check_rows(
-    table: Table, needed: Sequence[str], transcript: str | None
+    table: Table, needed: Sequence[str], transcript: tuple[str, Task] | None
 ) -> tuple[list[_GoodRow], list[BadRow]]:
     """Sort rows into usable and bad ones, by their cells first, then by their audio.
 
     Args:
         table: the manifest.
         needed: the columns, beside the path, that must not be empty.
-        transcript: the column, if any, that must have letters.
+        transcript: the column, if any, that must have something to say to this task.
     """
     path_column = _first_column(table, ("path", "file_name"))
     good: dict[str, _GoodRow] = {}
@@ -168,8 +172,8 @@ def _check_rows(
             for column in (path_column, *needed):
                 if column not in row:
                     raise InputError(f"{column} is empty; fill it in")
-            if transcript and not normalise_transcript(row[transcript]):
-                raise InputError(f"{transcript} has no letters; give a transcript")
+            if transcript:
+                _check_transcript(row, *transcript)
             file, name = _locate(table.folder, row[path_column])
             if name in good:
                 raise InputError(f"the same file as row {good[name].row}; keep one of them")
@@ -182,6 +186,14 @@ def _check_rows(
     bad = sorted([*bad, *unreadable], key=lambda row: row.row)
     rejected = {row.row for row in unreadable}
     return [row for row in good.values() if row.row not in rejected], bad
+
+
+def _check_transcript(row: dict[str, str], column: str, task: Task) -> None:
+    transcript = task.normalise(row[column])
+    if not transcript:
+        raise InputError(f"{column} has no letters; give a transcript")
+    if task.separator and task.separator not in transcript and len(transcript) > LONGEST_PHONE:
+        raise InputError(f"{column} has no spaces; put one between two {column}")
 
 
 def _check_audio(rows: Sequence[_GoodRow]) -> list[BadRow]:
@@ -233,6 +245,8 @@ def _utterance(name: str, file: Path, row: dict[str, str]) -> Utterance:
         speaker=row.get("speaker"),
         emotion=row.get("emotion"),
         label=row.get("label"),
+        pronunciation=row.get("phones"),
+        language=row.get("language"),
     )
 
 
@@ -356,5 +370,8 @@ def _revision(table: Table, rows: Sequence[_GoodRow], sides: Sequence[str]) -> s
             )
         labels = [utterance.text, utterance.speaker, utterance.emotion, utterance.label]
         facts = [utterance.id, *labels, side, digest]
+        more = {"phones": utterance.pronunciation, "language": utterance.language}
+        if any(more.values()):  # manifests without them keep their revisions
+            facts.append(json.dumps(more))
         total.update(json.dumps(facts).encode() + b"\n")
     return total.hexdigest()[:12]

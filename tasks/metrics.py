@@ -35,6 +35,30 @@ def normalise_transcript(text: str, *, keep_digits: bool = False) -> str:
     return " ".join("".join(kept).split())
 
 
+_UNDECOMPOSED = str.maketrans(
+    {"ß": "ss", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "œ": "oe", "æ": "ae", "ı": "i"}
+)
+
+
+def normalise_to_base_letters(text: str) -> str:
+    """Reduce a transcript as `normalise_transcript`, and Latin letters to those without diacritics.
+
+    Letters of other scripts keep their marks, which there tell words apart.
+
+    >>> normalise_to_base_letters("Żółw läuft straße, l'œuf à Genève; हिन्दी")
+    "zolw lauft strasse l'oeuf a geneve हिन्दी"
+    """
+    kept = []
+    latin = False
+    for character in unicodedata.normalize("NFD", normalise_transcript(text).translate(_UNDECOMPOSED)):
+        if unicodedata.category(character)[0] != "M":
+            latin = unicodedata.name(character, "").startswith("LATIN")
+        elif latin:
+            continue
+        kept.append(character)
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
 def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
     """Return substituted, deleted and inserted words per word of the references.
 
@@ -65,6 +89,35 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
     if not any(reference.split() for reference in references):
         raise InputError("references: not one has a character, so no error rate exists; give transcripts")
     return float(jiwer.cer(list(references), list(hypotheses)))
+
+
+def normalise_phones(text: str) -> str:
+    """Reduce a string of phones to its symbols, one space between two; none is folded with another.
+
+    >>> normalise_phones("  tʃ   iː z ")
+    'tʃ iː z'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def phone_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Return substituted, deleted and inserted phones per phone of the references.
+
+    Args:
+        references: what was said, one an utterance: phones with spaces between.
+        hypotheses: what was recognised, likewise.
+
+    Raises:
+        ValueError: the lengths differ, or there are no utterances.
+        InputError: no reference has a phone.
+    """
+    import jiwer
+
+    _check_pairs(references, hypotheses)
+    if not any(reference.split() for reference in references):
+        raise InputError("references: not one has a phone, so no error rate exists; give phones")
+    # what stands between spaces is counted, as for words
+    return float(jiwer.wer(list(references), list(hypotheses)))
 
 
 def accuracy(references: Sequence[str], hypotheses: Sequence[str]) -> float:

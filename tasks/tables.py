@@ -21,7 +21,7 @@ from typing import Any
 
 from .errors import InputError
 
-COLUMNS = ("path", "file_name", "text", "speaker", "emotion", "label", "split")
+COLUMNS = ("path", "file_name", "text", "speaker", "emotion", "label", "phones", "language", "split")
 """What a manifest may say of a recording; other columns are ignored."""
 
 MANIFEST_NAMES = tuple(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .errors import InputError
+from .metrics import normalise_transcript
 from .utterance import TaskData, Utterance
 
 Kind = Literal["utterance", "sequence"]
@@ -30,6 +31,11 @@ class Task:
             (error rates may exceed 1).
         embedded: makes the task's data from the embedded speech.
         description: a sentence for `foretune list tasks`.
+        normalise: of sequence tasks, reduces a transcript to what is learnt and compared.
+        separator: of sequence tasks, what stands between a transcript's tokens: nothing between
+            characters, a space between phones.
+        measured_by: a column; the metrics are also given for each of its values, if the test part has
+            two or more, as `METRIC:VALUE`.
     """
 
     name: str
@@ -43,6 +49,9 @@ class Task:
     evaluate: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
     embedded: Callable[[], TaskData]
     description: str
+    normalise: Callable[[str], str] = normalise_transcript
+    separator: str = ""
+    measured_by: str | None = None
 
     def target(self, utterance: Utterance) -> str:
         """Return the label (or transcript) that the task predicts for an utterance.
@@ -51,11 +60,40 @@ class Task:
             InputError: the utterance has none.
         """
         for column in self.columns:
-            value = getattr(utterance, column)
+            value = utterance.value(column)
             if value is not None:
-                return str(value)
+                return value
         wanted = " or ".join(self.columns)
         raise InputError(f"{utterance.id}: no {wanted}, which the task {self.name} needs")
+
+    def tokens(self, transcript: str) -> list[str]:
+        """Cut a normalised transcript of a sequence task into what CTC is to emit."""
+        return transcript.split(self.separator) if self.separator and transcript else list(transcript)
+
+    def measure(self, utterances: Sequence[Utterance], hypotheses: Sequence[str]) -> dict[str, float]:
+        """Return the metrics of what was recognised, over all utterances and by `measured_by`.
+
+        Args:
+            utterances: those that were recognised, with their targets.
+            hypotheses: what was recognised, one an utterance.
+
+        Raises:
+            ValueError: the lengths differ, or there are no utterances.
+            InputError: an utterance has no target, or no metric exists.
+        """
+        references = [self.target(utterance) for utterance in utterances]
+        metrics = self.evaluate(references, hypotheses)
+        if self.measured_by is None:
+            return metrics
+        values = [utterance.value(self.measured_by) for utterance in utterances]
+        different = {value for value in values if value is not None}
+        for value in sorted(different) if len(different) > 1 else ():
+            chosen = [index for index, other in enumerate(values) if other == value]
+            of_value = self.evaluate(
+                [references[index] for index in chosen], [hypotheses[index] for index in chosen]
+            )
+            metrics |= {f"{name}:{value}": result for name, result in of_value.items()}
+        return metrics
 
     def goodness(self, value: float) -> float:
         """Turn a metric value so that higher is better (error rates are negated)."""

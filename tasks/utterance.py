@@ -42,6 +42,8 @@ class Utterance:
         speaker: who speaks.
         emotion: the emotion that is expressed.
         label: a label of the user's own.
+        pronunciation: the phones as text, a space between two; a manifest's column `phones`.
+        language: the language that is spoken, such as `de`.
         words: true times of words, in order; empty where the corpus has none.
         phones: true times of phones, in order; empty where the corpus has none.
     """
@@ -54,6 +56,14 @@ class Utterance:
     label: str | None = None
     words: tuple[Span, ...] = ()
     phones: tuple[Span, ...] = ()
+    pronunciation: str | None = None
+    language: str | None = None
+
+    def value(self, column: str) -> str | None:
+        """Return what a manifest's column says of this recording, None where it says nothing."""
+        # `phones` with true times and `phones` as text are two things
+        found: str | None = getattr(self, "pronunciation" if column == "phones" else column)
+        return found
 
     def waveform(self) -> NDArray[np.float32]:
         """Return the samples at 16 kHz, shape (samples,), in [-1, 1].

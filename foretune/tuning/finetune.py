@@ -17,7 +17,6 @@ import torch
 from foretune.models.candidate import Candidate
 from foretune.records import TuningRecord, provenance
 from foretune.tasks.errors import InputError
-from foretune.tasks.metrics import normalise_transcript
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData, Utterance
 
@@ -71,12 +70,13 @@ def fine_tune(
         torch.cuda.reset_peak_memory_stats(candidate.device)
     features = (frozen or FrozenFeatures()).of(candidate, data)
     targets = [_target(task, utterance) for utterance in data.train]
-    references = [task.target(utterance) for utterance in data.test]
+    for utterance in data.test:
+        task.target(utterance)  # what cannot be measured must not be trained
     with untouched(candidate.module):
         head = make_head(task, targets, candidate.dimensions[layer], settings.blank_bias, seed)
         model = CutEncoder(candidate, layer, head).to(candidate.device).eval()
         parameters = Trainer(model, targets, settings, seed, progress).train(features.train)
-        metrics = task.evaluate(references, decide(model, features.test))
+        metrics = task.measure(data.test, decide(model, features.test))
     return TuningRecord(
         task=task.name,
         suite=data.suite,
@@ -107,7 +107,7 @@ def _target(task: Task, utterance: Utterance) -> str:
     """Return what the head learns to give: the label, or the transcript as the metric compares it."""
     target: str = task.target(utterance)
     if task.kind == "sequence":
-        target = normalise_transcript(target)
+        target = task.normalise(target)
     return target
 
 

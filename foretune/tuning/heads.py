@@ -90,17 +90,34 @@ class ClassificationHead(Head):
         return [self.outputs[index] for index in logits.argmax(-1).tolist()]
 
 
-class CharacterHead(Head):
-    """Linear layer on each frame, CTC over characters (Graves et al., 2006), greedy decoding."""
+class CTCHead(Head):
+    """Linear layer on each frame, CTC over a task's tokens (Graves et al., 2006), greedy decoding."""
+
+    def __init__(
+        self, task: Task, dimension: int, tokens: Sequence[str], blank_bias: float, generator: torch.Generator
+    ) -> None:
+        """Draw the weights.
+
+        Args:
+            task: cuts transcripts into tokens.
+            dimension: features per frame.
+            tokens: all that may be said; the blank is added.
+            blank_bias: initial bias of the blank.
+            generator: draws the weights.
+        """
+        super().__init__(dimension, ["", *tokens], generator)
+        self.task = task
+        with torch.no_grad():
+            self.linear.bias[BLANK] = blank_bias
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return logits (batch, frames, characters and blank)."""
+        """Return logits (batch, frames, tokens and blank)."""
         logits: Tensor = self.linear((features - self.mean) / self.deviation)
         return logits
 
     def loss(self, logits: Tensor, lengths: Tensor, targets: Sequence[str]) -> Tensor:
-        """Return CTC's loss per character; a transcript too long for its frames counts 0."""
-        spelled = [[self.index[character] for character in target] for target in targets]
+        """Return CTC's loss per token; a transcript too long for its frames counts 0."""
+        spelled = [[self.index[token] for token in self.task.tokens(target)] for target in targets]
         return functional.ctc_loss(
             logits.float().log_softmax(-1).transpose(0, 1),
             torch.tensor([index for row in spelled for index in row], device=logits.device),
@@ -115,7 +132,8 @@ class CharacterHead(Head):
         transcripts = []
         for row, length in zip(logits.argmax(-1), lengths.tolist(), strict=True):
             merged = torch.unique_consecutive(row[:length]).tolist()
-            transcripts.append("".join(self.outputs[index] for index in merged if index != BLANK))
+            said = [self.outputs[index] for index in merged if index != BLANK]
+            transcripts.append(self.task.separator.join(said))
         return transcripts
 
 
@@ -123,14 +141,14 @@ def make_head(task: Task, targets: Sequence[str], dimension: int, blank_bias: fl
     """Make the head that a task needs.
 
     Args:
-        task: utterance tasks get a `ClassificationHead`, sequence tasks a `CharacterHead`.
+        task: utterance tasks get a `ClassificationHead`, sequence tasks a `CTCHead`.
         targets: labels or transcripts of the training part, which say what the outputs are.
         dimension: features per frame.
         blank_bias: initial bias of CTC's blank.
         seed: draws the initial weights.
 
     Raises:
-        InputError: there is one class only, or no transcript has a character.
+        InputError: there is one class only, or no transcript has a token.
     """
     generator = torch.Generator().manual_seed(seed)
     if task.kind == "utterance":
@@ -140,10 +158,8 @@ def make_head(task: Task, targets: Sequence[str], dimension: int, blank_bias: fl
                 f"task {task.name}: {len(classes)} classes in the training part; give at least two"
             )
         return ClassificationHead(dimension, classes, generator)
-    characters = sorted(set("".join(targets)))
-    if not characters:
-        raise InputError(f"task {task.name}: no training transcript has a character; give transcripts")
-    head = CharacterHead(dimension, ["", *characters], generator)
-    with torch.no_grad():
-        head.linear.bias[BLANK] = blank_bias
-    return head
+    tokens = sorted({token for target in targets for token in task.tokens(target)})
+    if not tokens:
+        kind = "phone" if task.separator else "character"
+        raise InputError(f"task {task.name}: no training transcript has a {kind}; give transcripts")
+    return CTCHead(task, dimension, tokens, blank_bias, generator)

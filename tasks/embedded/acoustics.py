@@ -33,13 +33,17 @@ class Channel:
     gain: float
 
 
-def draw_channel(rng: np.random.Generator) -> Channel:
-    """Draw a recording condition."""
+USUAL_NOISE = (8.0, 30.0)
+"""Bounds of the signal-to-noise ratio, in dB."""
+
+
+def draw_channel(rng: np.random.Generator, noise: tuple[float, float] = USUAL_NOISE) -> Channel:
+    """Draw a recording condition, its signal-to-noise ratio (in dB) within bounds."""
     return Channel(
         reverberation=float(rng.uniform(0.1, 0.5)),
         wetness=float(rng.uniform(0.05, 0.5)),
         tilt=float(rng.uniform(-3, 3)),
-        noise=float(rng.uniform(8, 30)),
+        noise=float(rng.uniform(*noise)),
         colour=float(rng.uniform(0, 1.5)),
         gain=float(rng.uniform(-6, 3)),
     )

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import signal
 
-from ..utterance import Span, TaskData, Utterance
-from .acoustics import draw_channel, record
+from ..utterance import SAMPLE_RATE, Span, TaskData, Utterance
+from .acoustics import USUAL_NOISE, draw_channel, record
 from .emotions import ACTED, MILD, RULES, Prosody, express
 from .espeak import Espeak, Speech
 from .grammar import Half, sentences
@@ -35,6 +36,9 @@ class Line:
         emotion: with which emotion; None for none in particular.
         seed: draws prosody, room, microphone and noise.
         strength: bounds of the emotion's strength.
+        language: the voice's language, as espeak-ng names it.
+        noise: bounds of the signal-to-noise ratio, in dB.
+        seconds: length of the recording, somewhere in which the speech is; None to begin and end with it.
     """
 
     speaker: Speaker
@@ -42,6 +46,9 @@ class Line:
     emotion: str | None
     seed: tuple[int, ...]
     strength: tuple[float, float] = MILD
+    language: str = "en-us"
+    noise: tuple[float, float] = USUAL_NOISE
+    seconds: float | None = None
 
 
 def speak(lines: Iterable[Line]) -> list[Utterance]:
@@ -74,7 +81,7 @@ def _utter(voice: Espeak, line: Line) -> Utterance:
     prosody = express(line.emotion or "neutral", rng, line.strength)
     speech = voice.say(
         line.text,
-        f"en-us+{speaker.variant}",
+        f"{line.language}+{speaker.variant}",
         # resampling by the factor of the formants moves pitch and rate with them
         rate=speaker.rate * prosody.rate / speaker.formants,
         pitch=_espeak_pitch(speaker, prosody),
@@ -83,8 +90,11 @@ def _utter(voice: Espeak, line: Line) -> Utterance:
     down = round(441 * speaker.formants)
     scale = 441 / down  # seconds in the result per second that espeak spoke
     samples = signal.resample_poly(speech.samples.astype(np.float64), 320, down)
-    audio = record(samples, draw_channel(rng), rng, loudness=prosody.loudness)
+    channel = draw_channel(rng, line.noise)
     words, phones = _spans(speech, scale)
+    if line.seconds is not None:
+        samples, words, phones = _place(samples, words, phones, line.seconds, rng)
+    audio = record(samples, channel, rng, loudness=prosody.loudness)
     return Utterance(
         id="-".join([speaker.name, *(str(part) for part in line.seed[1:])]),
         audio=audio,
@@ -109,6 +119,29 @@ def _spans(speech: Speech, scale: float) -> tuple[tuple[Span, ...], tuple[Span, 
     return words, tuple(span for span in phones if span.label)
 
 
+_Spans = tuple[Span, ...]
+
+
+def _place(
+    samples: NDArray[np.float64], words: _Spans, phones: _Spans, seconds: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], _Spans, _Spans]:
+    """Place what lies between the first phone and the last one's end at random in silence.
+
+    Where it is longer than `seconds` it alone remains.
+    """
+    first, last = round(phones[0].start * SAMPLE_RATE), round(phones[-1].end * SAMPLE_RATE)
+    spoken = samples[first:last]
+    silence = max(round(seconds * SAMPLE_RATE) - len(spoken), 0)
+    before = int(rng.integers(silence + 1))
+    shift, end = (before - first) / SAMPLE_RATE, (before + len(spoken)) / SAMPLE_RATE
+
+    def shifted(spans: _Spans) -> _Spans:
+        moved = (Span(max(s.start + shift, 0.0), min(s.end + shift, end), s.label) for s in spans)
+        return tuple(span for span in moved if span.end > span.start)
+
+    return np.pad(spoken, (before, silence - before)), shifted(words), shifted(phones)
+
+
 def revision(*parts: Sequence[Utterance]) -> str:
     """Return 12 hexadecimal digits over samples and labels of utterances."""
     digest = hashlib.sha256()
@@ -116,6 +149,9 @@ def revision(*parts: Sequence[Utterance]) -> str:
         for utterance in part:
             labels = (utterance.id, utterance.text, utterance.speaker, utterance.emotion)
             digest.update(repr(labels).encode())
+            more = (utterance.label, utterance.pronunciation, utterance.language)
+            if any(label is not None for label in more):  # what tasks without them have hashed stays
+                digest.update(repr(more).encode())
             digest.update(np.asarray(utterance.audio).tobytes())
         digest.update(b"|")
     return digest.hexdigest()[:12]
@@ -160,7 +196,7 @@ def asr_data() -> TaskData:
         for index, text in enumerate(sentences(624, "tasks", rng))
     ]
     utterances = speak(lines)
-    return _task_data("asr", utterances[:480], utterances[480:])
+    return task_data("asr", utterances[:480], utterances[480:])
 
 
 @functools.cache
@@ -183,7 +219,7 @@ def speaker_identification_data() -> TaskData:
         for which, text in _some(texts[28:], 10, rng)
     ]
     utterances = speak([*train, *test])
-    return _task_data("speaker_identification", utterances[: len(train)], utterances[len(train) :])
+    return task_data("speaker_identification", utterances[: len(train)], utterances[len(train) :])
 
 
 @functools.cache
@@ -202,19 +238,25 @@ def emotion_recognition_data() -> TaskData:
     ]
     train = [line for person in lines[:20] for line in person]
     utterances = speak([line for person in lines for line in person])
-    return _task_data("emotion_recognition", utterances[: len(train)], utterances[len(train) :])
+    return task_data("emotion_recognition", utterances[: len(train)], utterances[len(train) :])
 
 
 def _some(texts: Sequence[str], count: int, rng: np.random.Generator) -> list[tuple[int, str]]:
     return [(int(index), texts[index]) for index in rng.choice(len(texts), count, replace=False)]
 
 
-def _task_data(task: str, train: Sequence[Utterance], test: Sequence[Utterance]) -> TaskData:
+def task_data(
+    task: str,
+    train: Sequence[Utterance],
+    test: Sequence[Utterance],
+    source: Sequence[Utterance] | None = None,
+) -> TaskData:
+    """Return an embedded task's data, with the pre-training speech as source unless another is given."""
     return TaskData(
         task=task,
         suite="embedded",
         revision=revision(train, test),
         train=train,
         test=test,
-        source=source_speech(),
+        source=source_speech() if source is None else source,
     )

@@ -32,7 +32,24 @@ _VARIANTS: dict[Half, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-Role = Literal["pretraining", "asr", "speaker_identification", "emotion_recognition"]
+Role = Literal[
+    "pretraining",
+    "asr",
+    "speaker_identification",
+    "emotion_recognition",
+    "phoneme_recognition",
+    "keyword_spotting",
+    "multilingual_asr",
+]
+_SEEDS: dict[Role, int] = {
+    "pretraining": 11,
+    "asr": 21,
+    "speaker_identification": 31,
+    "emotion_recognition": 41,
+    "phoneme_recognition": 51,
+    "keyword_spotting": 61,
+    "multilingual_asr": 71,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +83,7 @@ def speakers(role: Role, count: int) -> list[Speaker]:
     """
     part: Half = "pretraining" if role == "pretraining" else "tasks"
     variants = _VARIANTS[part]
-    seeds = {"pretraining": 11, "asr": 21, "speaker_identification": 31, "emotion_recognition": 41}
-    rng = np.random.default_rng(seeds[role])
+    rng = np.random.default_rng(_SEEDS[role])
     order = rng.permutation(len(variants))
     made = []
     for index in range(count):

@@ -15,7 +15,10 @@ from foretune.tasks import TASKS, TaskData, Utterance
 from foretune.tasks.asr import ASR
 from foretune.tasks.emotion_recognition import EMOTION_RECOGNITION
 from foretune.tasks.errors import InputError
+from foretune.tasks.keyword_spotting import KEYWORD_SPOTTING
 from foretune.tasks.manifest import group_key, load_manifest, load_recordings
+from foretune.tasks.multilingual_asr import MULTILINGUAL_ASR
+from foretune.tasks.phoneme_recognition import PHONEME_RECOGNITION
 from foretune.tasks.speaker_identification import SPEAKER_IDENTIFICATION
 from foretune.tasks.task import Task
 
@@ -105,6 +108,54 @@ def test_a_label_of_the_users_own(tmp_path: Path, rows: list[Row]) -> None:
         row["label"] = row.pop("emotion")
     data = load_manifest(write_manifest(tmp_path, rows), EMOTION_RECOGNITION)
     assert {EMOTION_RECOGNITION.target(utterance) for utterance in data.test} == {"joy", "fear"}
+
+
+def test_phones_are_a_column_with_spaces_between(tmp_path: Path, rows: list[Row]) -> None:
+    for row in rows:
+        row["phones"] = {"Go left.": "ɡ  oʊ l ɛ f t", "go right": "ɡ oʊ ɹ aɪ t", "stop": "s t ɑː p"}[
+            row["text"]
+        ]
+    data = load_manifest(write_manifest(tmp_path, rows), PHONEME_RECOGNITION)
+    train, test = sides(data, "text")
+    assert not train & test
+    first = data.train[0]
+    assert PHONEME_RECOGNITION.tokens(PHONEME_RECOGNITION.normalise(str(first.pronunciation)))[-1] in "tp"
+    assert first.phones == ()  # without times
+    rows[0]["phones"] = "t"  # one phone is fine
+    assert load_manifest(write_manifest(tmp_path, rows), PHONEME_RECOGNITION).revision != data.revision
+
+
+def test_phones_without_spaces_are_a_bad_row(tmp_path: Path, rows: list[Row]) -> None:
+    for row in rows:
+        row["phones"] = "s t ɑː p"
+    rows[1]["phones"] = "stɑːp"
+    with pytest.raises(InputError, match=r"row 2 \(.*\): phones has no spaces; put one between two phones"):
+        load_manifest(write_manifest(tmp_path, rows), PHONEME_RECOGNITION)
+
+
+def test_transcripts_are_not_phones(tmp_path: Path, rows: list[Row]) -> None:
+    wanted = "missing column phones; found: path, text, speaker, emotion; add or rename one"
+    with pytest.raises(InputError, match=wanted):
+        load_manifest(write_manifest(tmp_path, rows), PHONEME_RECOGNITION)
+
+
+def test_words_to_spot_are_labels_of_unseen_speakers(tmp_path: Path, rows: list[Row]) -> None:
+    for row in rows:
+        row["label"] = row["text"]
+    data = load_manifest(write_manifest(tmp_path, rows), KEYWORD_SPOTTING)
+    train, test = sides(data, "speaker")
+    assert not train & test
+    assert {KEYWORD_SPOTTING.target(each) for each in data.test} == {"Go left.", "go right", "stop"}
+
+
+def test_the_language_is_kept_and_part_of_the_revision(tmp_path: Path, rows: list[Row]) -> None:
+    without = load_manifest(write_manifest(tmp_path, rows), MULTILINGUAL_ASR)
+    for row in rows:
+        row["language"] = "en" if row["speaker"] < "C" else "de"
+    data = load_manifest(write_manifest(tmp_path, rows), MULTILINGUAL_ASR)
+    assert {str(each.language) for each in data.train} == {"en", "de"}
+    assert without.train[0].language is None
+    assert data.revision != without.revision
 
 
 def test_an_audio_folder_and_its_one_by_one_split(tmp_path: Path, rows: list[Row]) -> None:

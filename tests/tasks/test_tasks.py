@@ -9,17 +9,23 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 import foretune.tasks
-from foretune.tasks import TASKS, Task, Utterance, get_task
+from foretune.tasks import TASKS, Task, TaskData, Utterance, get_task
 from foretune.tasks.asr import ASR
 from foretune.tasks.emotion_recognition import EMOTION_RECOGNITION
 from foretune.tasks.errors import InputError
+from foretune.tasks.keyword_spotting import KEYWORD_SPOTTING
 from foretune.tasks.metrics import (
     accuracy,
     character_error_rate,
+    normalise_phones,
+    normalise_to_base_letters,
     normalise_transcript,
+    phone_error_rate,
     unweighted_accuracy,
     word_error_rate,
 )
+from foretune.tasks.multilingual_asr import MULTILINGUAL_ASR, in_language
+from foretune.tasks.phoneme_recognition import PHONEME_RECOGNITION
 from foretune.tasks.speaker_identification import SPEAKER_IDENTIFICATION
 
 SILENCE = np.zeros(1600, np.int16)
@@ -53,6 +59,75 @@ def test_error_rates_by_hand() -> None:
     assert word_error_rate(["a b c", "d e"], ["a x c", "d f g"]) == pytest.approx(3 / 5)
     # "ab cd" -> "ab d": one of five characters
     assert character_error_rate(["ab cd"], ["ab d"]) == pytest.approx(1 / 5)
+
+
+def test_phone_error_rate_by_hand() -> None:
+    # one phone of two letters is one phone: "tʃ" for "t" is one substitution; "n" is missing, "z" too many
+    references, hypotheses = ["t iː tʃ", "s ɛ v ə n"], ["tʃ iː tʃ z", "s ɛ v ə"]
+    assert phone_error_rate(references, hypotheses) == pytest.approx((1 + 1 + 1) / 8)
+    assert PHONEME_RECOGNITION.evaluate(references, hypotheses) == {"per": pytest.approx(3 / 8)}
+
+
+def test_phones_are_compared_as_they_are_written() -> None:
+    assert normalise_phones(" AH0\tN ") == "AH0 N"
+    assert PHONEME_RECOGNITION.evaluate(["AH0 N", "o\u0303"], ["AH1 N", "õ"]) == {"per": pytest.approx(1 / 3)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Où est l'ŒUF d’été, François?", "ou est l'oeuf d'ete francois"),
+        ("Żółw w łóżku", "zolw w lozku"),
+        ("niño, coração, straße, dov'è", "nino coracao strasse dov'e"),
+        ("हिन्दी और Zürich", "हिन्दी और zurich"),
+        ("йод", "йод"),  # a mark on a letter of another script is part of it
+        ("1, 2!", ""),
+    ],
+)
+def test_base_letters_by_hand(text: str, expected: str) -> None:
+    assert normalise_to_base_letters(text) == expected
+    assert normalise_to_base_letters(expected) == expected
+
+
+def test_a_diacritic_is_no_error_in_several_languages_but_is_one_in_asr() -> None:
+    assert MULTILINGUAL_ASR.evaluate(["été"], ["ete"]) == {"wer": 0.0, "cer": 0.0}
+    assert ASR.evaluate(["été"], ["ete"]) == {"wer": 1.0, "cer": pytest.approx(2 / 3)}
+
+
+def in_languages(*languages: str | None) -> list[Utterance]:
+    return [
+        Utterance(str(number), np.full(1600, number, np.int16), text="ab cd", language=language)
+        for number, language in enumerate(languages)
+    ]
+
+
+def test_results_are_also_given_by_language() -> None:
+    metrics = MULTILINGUAL_ASR.measure(in_languages("pl", "de", "de"), ["ab cd", "ab", "ab cd"])
+    assert metrics == pytest.approx(
+        {"wer": 1 / 6, "cer": 3 / 15, "wer:de": 1 / 4, "cer:de": 3 / 10, "wer:pl": 0.0, "cer:pl": 0.0}
+    )
+
+
+@pytest.mark.parametrize("languages", [("de", "de"), (None, None), (None, "de")])
+def test_one_language_is_no_group(languages: tuple[str | None, ...]) -> None:
+    assert set(MULTILINGUAL_ASR.measure(in_languages(*languages), ["ab cd", "ab cd"])) == {"wer", "cer"}
+
+
+def test_data_of_one_language_is_a_part_of_the_data() -> None:
+    utterances = in_languages("de", "pl", "de", "pl", "de")
+    data = TaskData("multilingual_asr", "local", "abc", utterances[:3], utterances[3:])
+    german = in_language(data, "de")
+    assert [each.id for each in german.train] == ["0", "2"]
+    assert [each.id for each in german.test] == ["4"]
+    assert german.revision == "abc-de"
+    with pytest.raises(InputError, match="language fr: not in both parts of the data, which have de, pl"):
+        in_language(data, "fr")
+
+
+def test_tokens_are_characters_or_phones() -> None:
+    assert ASR.tokens("go on") == ["g", "o", " ", "o", "n"]
+    assert PHONEME_RECOGNITION.tokens("tʃ iː z") == ["tʃ", "iː", "z"]
+    assert PHONEME_RECOGNITION.tokens("") == ASR.tokens("") == []
 
 
 def test_unweighted_accuracy_counts_each_class_alike() -> None:
@@ -93,6 +168,7 @@ def test_error_rates_are_edit_distances_of_the_whole_test_part() -> None:
     words = sum(naive_edits(r.split(), h.split()) for r, h in pairs) / sum(len(r.split()) for r in references)
     characters = sum(naive_edits(r, h) for r, h in pairs) / sum(map(len, references))
     assert word_error_rate(references, hypotheses) == pytest.approx(words, rel=1e-9)
+    assert phone_error_rate(references, hypotheses) == pytest.approx(words, rel=1e-9)
     assert character_error_rate(references, hypotheses) == pytest.approx(characters, rel=1e-9)
 
 
@@ -109,7 +185,16 @@ def test_unweighted_accuracy_is_the_balanced_accuracy_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize(
-    "task", [ASR, SPEAKER_IDENTIFICATION, EMOTION_RECOGNITION], ids=lambda task: task.name
+    "task",
+    [
+        ASR,
+        SPEAKER_IDENTIFICATION,
+        EMOTION_RECOGNITION,
+        PHONEME_RECOGNITION,
+        KEYWORD_SPOTTING,
+        MULTILINGUAL_ASR,
+    ],
+    ids=lambda task: task.name,
 )
 def test_order_of_utterances_does_not_matter_and_perfection_is_the_best(task: Task) -> None:
     references, hypotheses = ["a b", "c", "c", "d d"], ["a", "c", "d d", "d d"]
@@ -137,7 +222,9 @@ def test_classes_that_only_hypotheses_have_do_not_count() -> None:
 # errors
 
 
-@pytest.mark.parametrize("metric", [word_error_rate, character_error_rate, accuracy, unweighted_accuracy])
+@pytest.mark.parametrize(
+    "metric", [word_error_rate, character_error_rate, phone_error_rate, accuracy, unweighted_accuracy]
+)
 def test_metrics_need_pairs(metric: type[float]) -> None:
     with pytest.raises(ValueError, match="2 references but 1 hypotheses"):
         metric(["a", "b"], ["a"])
@@ -145,7 +232,7 @@ def test_metrics_need_pairs(metric: type[float]) -> None:
         metric([], [])
 
 
-@pytest.mark.parametrize("metric", [word_error_rate, character_error_rate])
+@pytest.mark.parametrize("metric", [word_error_rate, character_error_rate, phone_error_rate])
 def test_error_rates_need_something_said(metric: type[float]) -> None:
     with pytest.raises(InputError, match="references: not one has a"):
         metric(["", " "], ["a", ""])
@@ -155,7 +242,14 @@ def test_error_rates_need_something_said(metric: type[float]) -> None:
 
 
 def test_the_tasks_have_unique_names_and_codes() -> None:
-    assert list(TASKS)[:3] == ["asr", "speaker_identification", "emotion_recognition"]
+    assert list(TASKS)[:6] == [
+        "asr",
+        "speaker_identification",
+        "emotion_recognition",
+        "phoneme_recognition",
+        "keyword_spotting",
+        "multilingual_asr",
+    ]
     assert len({task.code for task in TASKS.values()}) == len(TASKS)
 
 
@@ -165,15 +259,19 @@ def test_every_task_is_a_complete_declaration(name: str) -> None:
     assert task.name == name
     assert task.description.endswith(".")
     assert task.metric in task.evaluate(["a", "b"], ["a", "b"])
-    assert {*task.columns, task.split_by} <= {"text", "speaker", "emotion", "label"}
+    assert {*task.columns, task.split_by} <= {"text", "speaker", "emotion", "label", "phones"}
+    assert task.kind == "sequence" or not task.separator
 
 
 def test_the_first_column_present_is_the_label() -> None:
     utterance = Utterance("1", SILENCE, speaker="EB0", label="mine")
     assert SPEAKER_IDENTIFICATION.target(utterance) == "EB0"
     assert EMOTION_RECOGNITION.target(utterance) == "mine"
+    assert PHONEME_RECOGNITION.target(replace(utterance, pronunciation="ɡ oʊ")) == "ɡ oʊ"
     with pytest.raises(InputError, match="1: no text, which the task asr needs"):
         ASR.target(utterance)
+    with pytest.raises(InputError, match="1: no phones, which the task phoneme_recognition needs"):
+        PHONEME_RECOGNITION.target(utterance)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +280,8 @@ def test_the_first_column_present_is_the_label() -> None:
         ("emotion", "did you mean emotion_recognition"),
         ("speaker-identification", "did you mean speaker_identification"),
         ("SID", "did you mean speaker_identification"),
+        ("PR", "did you mean phoneme_recognition"),
+        ("keywords", "did you mean keyword_spotting"),
         ("arr", "did you mean asr"),
         ("zzz", "there are asr, speaker_identification, emotion_recognition"),
     ],

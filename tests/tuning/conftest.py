@@ -15,6 +15,7 @@ from foretune.tasks import get_task
 from foretune.tasks.utterance import TaskData, Utterance
 
 STRIDE = 320
+PHONES = {"a": "tʃ", "b": "t", "c": "ʃ"}
 TONES = {"a": 600.0, "b": 1400.0, "c": 2600.0}  # Hz, each in one band of the toy encoder
 
 
@@ -100,7 +101,15 @@ def toy_data(task: str, train: int = 48, test: int = 24) -> TaskData:
         else:
             text = "".join(rng.choice(list("abc"), length))
         utterances.append(
-            Utterance(id=f"{task}-{number}", audio=spoken(text, rng), text=text, emotion=text[0], speaker="s")
+            Utterance(
+                id=f"{task}-{number}",
+                audio=spoken(text, rng),
+                text=text,
+                emotion=text[0],
+                speaker="s",
+                pronunciation=" ".join(PHONES[character] for character in text),
+                language="de" if number % 2 else "pl",
+            )
         )
     return TaskData(task, "local", "0123456789ab", utterances[:train], utterances[train:])
 

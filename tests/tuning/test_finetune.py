@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from foretune.models import load_candidate
-from foretune.tasks import InputError
+from foretune.tasks import InputError, get_task
 from foretune.tuning import FrozenFeatures, Settings, fine_tune
 
 SETTINGS = Settings(
@@ -40,6 +40,20 @@ def test_ctc_learns_to_spell(toy, asr, spelled):
     record = fine_tune(toy, asr, spelled, layer=2, settings=SETTINGS)
     assert record.metrics["cer"] < 0.1
     assert record.value == record.metrics["wer"]
+
+
+def test_phones_are_learnt_as_characters_are(toy, spelled):
+    record = fine_tune(toy, get_task("phoneme_recognition"), spelled, layer=2, settings=SETTINGS)
+    assert record.metric == "per"
+    assert record.value == record.metrics["per"] < 0.1
+
+
+def test_results_of_languages_are_recorded(toy, spelled):
+    record = fine_tune(toy, get_task("multilingual_asr"), spelled, layer=1, settings=BRIEF)
+    assert set(record.metrics) == {"wer", "cer", "wer:de", "wer:pl", "cer:de", "cer:pl"}
+    # utterances are as long in both, within rounding
+    between = sorted(record.metrics[f"cer:{language}"] for language in ("de", "pl"))
+    assert between[0] <= record.metrics["cer"] <= between[1]
 
 
 def test_without_updates_ctc_spells_nothing_right(toy, asr, spelled):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from foretune.tasks import InputError
+from foretune.tasks import InputError, get_task
 from foretune.tuning.frozen import pad, shuffled_batches
 from foretune.tuning.heads import make_head
 from foretune.tuning.stages import _warm_up_and_fall
@@ -28,6 +28,21 @@ def test_ctc_loss_of_a_case_worked_by_hand(asr):
     # 2 frames, uniform over blank, a, b: the paths of "a" are aa, a-, -a
     head = make_head(asr, ["ab"], 4, 0.0, seed=0)
     loss = head.loss(torch.zeros(1, 2, 3), torch.tensor([2]), ["a"])
+    torch.testing.assert_close(loss, -torch.tensor(3 / 9).log())
+
+
+def test_phones_are_tokens_whatever_their_letters():
+    head = make_head(get_task("phoneme_recognition"), ["tʃ iː z", "t iː"], 4, -2.0, seed=0)
+    assert head.outputs == ["", "iː", "t", "tʃ", "z"]
+    assert head.linear.bias.tolist() == [-2.0, 0.0, 0.0, 0.0, 0.0]
+    logits = one_hot([3, 3, 0, 1, 1, 4, 0, 4], 5)
+    assert head.decide(logits, torch.tensor([8])) == ["tʃ iː z z"]
+
+
+def test_ctc_counts_a_phone_of_two_letters_once():
+    # 2 frames, uniform over blank and two phones: the paths of "tʃ" are three of nine, as of any one token
+    head = make_head(get_task("phoneme_recognition"), ["tʃ iː"], 4, 0.0, seed=0)
+    loss = head.loss(torch.zeros(1, 2, 3), torch.tensor([2]), ["tʃ"])
     torch.testing.assert_close(loss, -torch.tensor(3 / 9).log())
 
 
@@ -77,6 +92,8 @@ def test_seeds_draw_the_weights(emotion):
 def test_transcripts_without_a_character_are_refused(asr):
     with pytest.raises(InputError, match="no training transcript has a character"):
         make_head(asr, ["", ""], 3, 0.0, seed=0)
+    with pytest.raises(InputError, match="no training transcript has a phone"):
+        make_head(get_task("phoneme_recognition"), ["", ""], 3, 0.0, seed=0)
 
 
 def test_a_pass_of_batches_holds_every_index_once():

@@ -1,6 +1,7 @@
 """The seeded corpora: same samples again, nobody and nothing shared with pre-training, rules audible."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,11 @@ from foretune.tasks.utterance import TaskData
 
 ROLES = ("asr", "speaker_identification", "emotion_recognition")
 PINNED = ("3fb5b74dcf28", ["pause the quiet lesson", "switch off the attic printer", "seven zero nine four"])
+REVISIONS = {
+    "asr": "845e885fd65d",
+    "speaker_identification": "a8737a2c97bc",
+    "emotion_recognition": "e1b780d66abd",
+}
 QUIET = Channel(reverberation=0.2, wetness=0.0, tilt=0.0, noise=80.0, colour=0.0, gain=0.0)
 
 
@@ -90,10 +96,38 @@ def test_ids_are_unique_and_phones_cover_most_of_the_speech(data: TaskData) -> N
         assert spoken > 0.6 * len(np.asarray(one.audio)) / 16_000
 
 
+def test_data_are_those_of_the_shipped_ground_truth(data: TaskData) -> None:
+    assert data.revision == REVISIONS[data.task]
+
+
 def test_revision_changes_with_a_label() -> None:
     data = corpus.asr_data()
     assert corpus.revision(data.train, data.test) == data.revision
     assert corpus.revision(data.train[1:], data.test) != data.revision
+    first = data.train[0]
+    for change in ({"label": "x"}, {"pronunciation": "x"}, {"language": "x"}):
+        assert corpus.revision([replace(first, **change)]) != corpus.revision([first])
+
+
+def test_a_word_is_placed_in_a_recording_of_the_wanted_length(lines: list[Line]) -> None:
+    (spoken,) = speak([replace(lines[2], seconds=1.2)])
+    audio = np.asarray(spoken.audio)
+    assert len(audio) == 1.2 * 16_000
+    first, last = spoken.phones[0].start, spoken.phones[-1].end
+    assert 0 <= first < last <= 1.2
+    assert spoken.words[0].label == "stop"
+    assert spoken.words[0].end == pytest.approx(last, abs=1e-4)
+    times = np.arange(len(audio)) / 16_000
+    inside = (times >= first) & (times < last)
+    assert np.square(audio[inside].astype(float)).mean() > 3 * np.square(audio[~inside].astype(float)).mean()
+
+
+def test_a_place_is_drawn_by_the_seed_and_a_longer_word_fills_its_recording(lines: list[Line]) -> None:
+    placed = [replace(lines[2], seconds=1.5, seed=(9, number)) for number in range(6)]
+    assert len({one.phones[0].start for one in speak(placed)}) > 1
+    (short,) = speak([replace(lines[2], seconds=0.1)])
+    assert short.phones[0].start == 0
+    assert short.phones[-1].end == pytest.approx(len(np.asarray(short.audio)) / 16_000, abs=1e-4)
 
 
 def test_emotions_follow_their_rules_on_average() -> None:
