@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class ExtractorInputs:
         arguments = list(inspect.signature(module.forward).parameters)
         self.speech = next((name for name in SPEECH_ARGUMENTS if name in arguments), arguments[0])
         self._mask = next((name for name in arguments if "mask" in name and "time_ind" not in name), None)
+        # Moonshine's streaming encoder cuts the waveform into pieces before anything else
+        self._piece = int(getattr(module.config, "frame_ms", 0) * self.rate / 1000) or 1
         short, long = (self(self._noise(samples))[self.speech] for samples in (self.rate, 2 * self.rate))
         differ = (axis for axis in range(1, short.ndim) if short.shape[axis] != long.shape[axis])
         self.speech_axis = next(differ, 1)
@@ -54,6 +57,7 @@ class ExtractorInputs:
             "padding": True,
             "return_tensors": "pt",
             "return_attention_mask": True,
+            **({"pad_to_multiple_of": self._piece} if self._piece > 1 else {}),
         }
         given = {name: value for name, value in settings.items() if name in self._settings}
         made = self.extractor([np.asarray(waveform) for waveform in waveforms], **given)
@@ -64,7 +68,7 @@ class ExtractorInputs:
         if mask is None or mask.shape[1] not in speech.shape[1:]:
             return {self.speech: speech}
         axis = next(axis for axis in range(1, speech.ndim) if speech.shape[axis] == mask.shape[1])
-        valid = int(mask.sum(1).max())
+        valid = math.ceil(int(mask.sum(1).max()) / self._piece) * self._piece
         arguments = {self.speech: speech.narrow(axis, 0, valid)}
         if self._mask is not None:
             arguments[self._mask] = mask[:, :valid]
