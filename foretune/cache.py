@@ -36,7 +36,7 @@ from foretune.tasks.utterance import Utterance
 VERSION = 1
 """To be raised when a change to the code alters features, samples or what the files hold."""
 
-SAVING_SHARE = 0.05
+SAVING_SHARE = 0.1
 """Most of the time that saving may take: after a save that took c seconds, the next comes c / share later."""
 
 _DIGEST = 32  # bytes of a checksum
