@@ -1,8 +1,7 @@
 """What every candidate promises, tried on noise: `foretune check`.
 
-Rankings of layers mean nothing where a batch's padding leaks into features, frames lie elsewhere than
-the grid says, or the layers are counted wrong. Each promise is a function that raises where it is
-broken and returns what was measured where it is kept.
+Rankings of layers mean nothing where padding leaks into features, frames lie elsewhere than the grid
+says, or layers are counted wrong. Each promise is a function that raises where it is broken.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ def facts(candidate: Candidate) -> dict[str, object]:
         "dimensions": list(candidate.dimensions),
         "frame stride (ms)": round(1000 * grid.stride / grid.sample_rate, 3),
         "receptive field (ms)": round(1000 * grid.receptive_field / grid.sample_rate, 3),
-        "longest (s)": None if candidate.longest is None else candidate.longest / WAVEFORM_RATE,
+        "longest (s)": candidate.longest and candidate.longest / WAVEFORM_RATE,
         "parameters": candidate.parameters(candidate.num_layers),
         "pre-training data": card.pretraining_data or None,
         "licence": card.licence or None,
@@ -110,16 +109,15 @@ def facts(candidate: Candidate) -> dict[str, object]:
 
 def fact_rows(facts: dict[str, object]) -> list[list[str]]:
     """Return facts as rows of text: dimensions that are all alike once, what is unknown as a dash."""
-    rows = []
-    for name, value in facts.items():
-        if isinstance(value, list) and len(set(value)) == 1:
-            text = str(value[0])
-        elif isinstance(value, int):
-            text = f"{value:,}"
-        else:
-            text = "–" if value is None else str(value)
-        rows.append([name, text])
-    return rows
+    return [[name, _text(value)] for name, value in facts.items()]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list) and len(set(value)) == 1:
+        return str(value[0])
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "–" if value is None else str(value)
 
 
 class _Trial:

@@ -77,7 +77,7 @@ MIMI = {
     "sliding_window": 20,
     "upsample_groups": 16,
 }
-ENCODEC = {"num_filters": 4, "hidden_size": 16, "codebook_size": 16, "codebook_dim": 16}
+ENCODEC = {"num_filters": 2, "num_lstm_layers": 1, "hidden_size": 16, "codebook_size": 16, "codebook_dim": 16}
 ENCODEC_48 = {
     **ENCODEC,
     "sampling_rate": 48_000,

@@ -15,8 +15,10 @@ from foretune.models import ModuleCandidate, module
 from foretune.models.frame_grid import FrameGrid
 from foretune.models.grid_probe import count_grid
 from foretune.models.layer_states import find_layers, find_norm, parameters_by_stage
+from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import TaskData, Utterance
+from foretune.tuning import Settings, fine_tune
 
 RATE = 16_000
 
@@ -228,7 +230,9 @@ def test_the_waveform_comes_out_of_the_features_as_it_went_in(wrap, samples):
 # --- ranking
 
 
-def test_a_wrapped_module_is_ranked_beside_a_name(wrap):
+@pytest.fixture
+def emotions():
+    """Loud and soft noise, two emotions."""
     rng = np.random.default_rng(3)
     utterances = [
         Utterance(
@@ -239,12 +243,26 @@ def test_a_wrapped_module_is_ranked_beside_a_name(wrap):
         )
         for number in range(12)
     ]
-    data = TaskData("emotion_recognition", "own", "0" * 12, utterances[:8], utterances[8:])
-    ranking = foretune.rank("emotion_recognition", data, [wrap(), "fbank"])
+    return TaskData("emotion_recognition", "own", "0" * 12, utterances[:8], utterances[8:])
+
+
+def test_a_wrapped_module_is_ranked_beside_a_name(wrap, emotions):
+    ranking = foretune.rank("emotion_recognition", emotions, [wrap(), "fbank"])
     assert sorted((row.model, row.layer) for row in ranking.rows) == [
         ("fbank", 0),
         *(("mine", layer) for layer in range(4)),
     ]
+
+
+def test_a_wrapped_module_is_fine_tuned_and_given_back_as_it_was(wrap, emotions):
+    candidate = wrap()
+    before = {key: tensor.clone() for key, tensor in candidate.module.state_dict().items()}
+    settings = Settings(steps=3, head_steps=3)
+    record = fine_tune(candidate, get_task("emotion_recognition"), emotions, layer=2, settings=settings)
+    head = 2 * 8 + 2
+    assert record.parameters_trained == 2 * (8 * 8 + 8) + 2 * 8 + head  # layers, norm, head; no front end
+    for key, tensor in candidate.module.state_dict().items():
+        assert torch.equal(tensor, before[key])
 
 
 def test_the_example_in_the_docstring():
