@@ -102,6 +102,85 @@ def test_a_card_beside_the_weights_is_read(folder):
     assert read.details == {"steps": 3}
 
 
+README = """---
+license: cc-by-4.0
+datasets:
+- librispeech_asr
+- mls
+---
+# A model
+"""
+
+
+def test_licence_and_data_of_a_hub_model_are_read_from_its_card(folder):
+    (folder / "README.md").write_text(README)
+    card = load_candidate(str(folder)).card
+    assert (card.family, card.licence, card.pretraining_data) == (
+        "hubert",
+        "cc-by-4.0",
+        "librispeech_asr, mls",
+    )
+
+
+@pytest.mark.parametrize("text", ["no head at all", "---\nlicense: [\n---\n", "---\n- a list\n---\n"])
+def test_what_a_model_card_does_not_say_is_unknown(folder, text):
+    (folder / "README.md").write_text(text)
+    assert load_candidate(str(folder)).card.licence == ""
+
+
+def test_an_extractor_is_needed_where_the_family_has_none(tmp_path):
+    from transformers import GlmAsrEncoder, GlmAsrEncoderConfig
+
+    config = GlmAsrEncoderConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    GlmAsrEncoder(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"no preprocessor_config\.json, and glmasr_encoder has no default"):
+        load_candidate(str(tmp_path))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"feature_extractor_type": "NoSuch"}))
+    with pytest.raises(InputError, match=r"its preprocessor_config\.json cannot be used"):
+        load_candidate(str(tmp_path))
+
+
+def test_layers_on_different_grids_are_refused(tmp_path):
+    from transformers import (
+        GraniteSpeech5Encoder,
+        GraniteSpeech5EncoderConfig,
+        GraniteSpeech5FeatureExtractor,
+    )
+
+    config = GraniteSpeech5EncoderConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16
+    )
+    GraniteSpeech5Encoder(config).save_pretrained(tmp_path)
+    GraniteSpeech5FeatureExtractor().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"are not supported: it has no list of layers .*differ in shape"):
+        load_candidate(str(tmp_path))
+
+
+def test_weights_above_the_encoder_may_be_missing(tmp_path):
+    from transformers import MoonshineConfig, MoonshineModel
+
+    config = MoonshineConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        encoder_num_hidden_layers=1,
+        decoder_num_hidden_layers=1,
+        encoder_num_attention_heads=2,
+        decoder_num_attention_heads=2,
+        vocab_size=9,
+    )
+    MoonshineModel(config).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    own = {key: tensor for key, tensor in weights.items() if key.startswith("encoder.")}
+    save_file(own, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert load_candidate(str(tmp_path)).num_layers == 1
+    own.popitem()
+    save_file(own, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"1 weights are missing, the first encoder\."):
+        load_candidate(str(tmp_path))
+
+
 def test_weights_with_a_head_on_top_are_read_without_it(tiny_folders, tmp_path):
     from transformers import HubertConfig, HubertForCTC
 
