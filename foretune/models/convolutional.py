@@ -11,6 +11,7 @@ l, the encoder runs with the first l layers only, so its norm follows layer l.
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -133,9 +134,7 @@ class ConvolutionalCandidate(Candidate):
     def _encode(self, features: Tensor, mask: Tensor | None, stop: int) -> list[Tensor]:
         projected = self.module.feature_projection(features)
         hidden = projected[0] if isinstance(projected, tuple) else projected
-        with _first_layers(self.module.encoder, stop) as states, warnings.catch_warnings():
-            # WavLM's own mixture of a boolean and a float mask, which torch still takes
-            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask", UserWarning)
+        with _first_layers(self.module.encoder, stop) as states, _MASKS_MIXED:
             output = self.module.encoder(hidden, attention_mask=mask)
         return [*states[:stop], output.last_hidden_state]
 
@@ -160,6 +159,34 @@ class ConvolutionalCandidate(Candidate):
             _agree(one, many[:1, : one.shape[1]]) for one, many in zip(single, batched, strict=True)
         )
         return pads_waveforms, pads_features
+
+
+class _WithoutWarning:
+    """Keeps a warning away while at least one thread is inside; filters belong to the whole process."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", self._message, UserWarning)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_MASKS_MIXED = _WithoutWarning("Support for mismatched key_padding_mask")
+"""WavLM mixes a boolean and a float mask, which torch still takes."""
 
 
 @contextmanager

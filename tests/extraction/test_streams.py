@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -169,3 +170,16 @@ def test_half_precision_is_checked_once(two_threads, encoder, utterances):
     batches = list(extract(encoder, utterances, batch_seconds=3.0, dtype="bfloat16", report=remarks.append))
     assert sum(len(batch.indices) for batch in batches) == 30
     assert len(remarks) == 1
+
+
+def test_wavlm_warns_of_its_masks_in_no_stream(two_threads, tmp_path, utterances):
+    """Every warning is an error here; filters belong to all threads together."""
+    from transformers import AutoModel, WavLMConfig
+
+    AutoModel.from_config(WavLMConfig(**TINY)).save_pretrained(tmp_path)
+    candidate = load_folder(tmp_path, "wavlm")
+    filters = list(warnings.filters)
+    for _ in range(3):
+        batches = list(extract(candidate, utterances, batch_seconds=3.0))
+        assert sum(len(batch.indices) for batch in batches) == 30
+    assert warnings.filters == filters
