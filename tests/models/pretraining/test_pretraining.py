@@ -36,7 +36,7 @@ def spoken(corpus: list[Utterance], monkeypatch: pytest.MonkeyPatch) -> None:
 
 def small(objective: str, **changes: object) -> Recipe:
     recipe = RECIPES[objective]
-    return replace(recipe, layers=2, batch=8, utterances=SMALL, **changes)
+    return replace(recipe, layers=2, batch=4, utterances=SMALL, **changes)
 
 
 def test_batches_are_the_same_however_they_are_reached(corpus: list[Utterance]) -> None:
@@ -90,7 +90,7 @@ def test_clusters_of_separate_clouds_are_the_clouds() -> None:
 @pytest.mark.parametrize("objective", ["hubert", "wav2vec2", "ctc", "speaker"])
 @pytest.mark.usefixtures("spoken")
 def test_every_objective_learns(objective: str, tmp_path: Path) -> None:
-    recipe = small(objective, steps=60, first_steps=10 if objective == "hubert" else 0)
+    recipe = small(objective, steps=40, first_steps=8 if objective == "hubert" else 0)
     losses: list[float] = []
     made = stages.run(recipe, tmp_path, lambda *_: None)
     curve = made.progress[-1].curve
