@@ -9,6 +9,7 @@ each language (`cer:de`). Test sentences are unseen in training.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -54,7 +55,8 @@ def in_language(data: TaskData, language: str) -> TaskData:
         raise InputError(
             f"language {language}: not in both parts of the data, which have {', '.join(found) or 'none'}"
         )
-    return replace(data, revision=f"{data.revision}-{language}", train=train, test=test)
+    revision = hashlib.sha256(f"{data.revision} {language}".encode()).hexdigest()[:12]
+    return replace(data, revision=revision, train=train, test=test)
 
 
 def _embedded() -> TaskData:

@@ -4,6 +4,9 @@ The target is the string of phones that are said; measured in phone error rate, 
 phone, lower is better. Phones are compared as they are written: fold them before where several stand
 for one phoneme (the embedded speech has the forty of `embedded.phonemes`). Test sentences are unseen in
 training, and in the embedded speech test speakers are too.
+
+Scoring labels frames by the phones' true times, as the embedded speech has them. Phones of a manifest have
+no times, so that scoring then needs its column `text` too, whose letters it aligns.
 """
 
 from __future__ import annotations

@@ -119,7 +119,11 @@ def test_data_of_one_language_is_a_part_of_the_data() -> None:
     german = in_language(data, "de")
     assert [each.id for each in german.train] == ["0", "2"]
     assert [each.id for each in german.test] == ["4"]
-    assert german.revision == "abc-de"
+    revisions = {
+        in_language(replace(data, revision=of), name).revision for of in "ab" for name in ("de", "pl")
+    }
+    assert len(revisions) == 4
+    assert {len(revision) for revision in revisions} == {12}
     with pytest.raises(InputError, match="language fr: not in both parts of the data, which have de, pl"):
         in_language(data, "fr")
 

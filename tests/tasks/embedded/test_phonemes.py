@@ -86,6 +86,25 @@ def test_test_speakers_and_sentences_are_unseen() -> None:
         assert not (seen | tested) & before
 
 
+def test_scoring_labels_frames_by_the_true_phonemes() -> None:
+    from foretune.extraction import extract
+    from foretune.models import load_candidate
+    from foretune.sampling import target_sampler
+    from foretune.tasks import get_task
+
+    (utterance,) = [in_phonemes(each) for each in speak(phoneme_lines()[0][:1])]
+    candidate = load_candidate("fbank")
+    (batch,) = extract(candidate, [utterance])
+    rows = target_sampler(get_task("phoneme_recognition"), [utterance]).rows(candidate, batch)
+    centres = candidate.grid.centres(int(batch.states.lengths[0]))
+    expected = [
+        span.label for centre in centres for span in utterance.phones if span.start <= centre < span.end
+    ]
+    assert rows.labels is not None
+    assert rows.labels.tolist() == expected
+    assert len(set(expected)) > 5
+
+
 def test_the_same_speech_and_phonemes_again() -> None:
     train, test = phoneme_lines()
     spoken = [in_phonemes(each) for each in speak([*train[:3], *test[:3]])]
