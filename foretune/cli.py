@@ -58,6 +58,13 @@ class Kind(StrEnum):
     ESTIMATORS = "estimators"
 
 
+class Pool(StrEnum):
+    """Which models can be listed."""
+
+    SHIPPED = "shipped"
+    HUB = "hub"
+
+
 class Protocol(StrEnum):
     """How to fine-tune."""
 
@@ -225,12 +232,24 @@ def align(
 
 
 @app.command("list")
-def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
-    """List the models that ship, the tasks, or the estimators.
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    pool: Annotated[
+        Pool, typer.Option(help="Which models: those that ship, or known ones on the hub.")
+    ] = Pool.SHIPPED,
+) -> None:
+    """List the models that ship or that the hub has, the tasks, or the estimators.
 
-    Example: `foretune list estimators`
+    Examples:
+    - `foretune list estimators`
+    - `foretune list models --pool hub`
     """
-    if kind is Kind.MODELS:
+    if kind is Kind.MODELS and pool is Pool.HUB:
+        from foretune.models import hub_pool
+
+        columns = ["id", "revision", "family", "parameters", "pre-training data", "licence", "source"]
+        show_table("models on the hub (empty: not known)", columns, hub_pool.describe())
+    elif kind is Kind.MODELS:
         from foretune.models import describe
 
         show_table("models", ["name", "family", "objective", "pre-training data", "licence"], describe())
