@@ -88,7 +88,7 @@ class Recipe:
 
 
 _HUBERT2 = Recipe(
-    "hubert2", "hubert", layers=12, steps=2000, learning_rate=1e-3, targets="hubert", schedule=2000,
+    "hubert2", "hubert", layers=12, steps=1200, learning_rate=1e-3, targets="hubert", schedule=1200,
     description="masked prediction, second iteration: k-means clusters of layer 6 of hubert",
 )  # fmt: skip
 
@@ -117,12 +117,12 @@ RECIPES: dict[str, Recipe] = {
             description="classification of the 80 pre-training speakers from mean-pooled frames",
         ),
         Recipe(
-            "apc", "apc", layers=4, steps=1500, learning_rate=2e-3,
+            "apc", "apc", layers=4, steps=1000, learning_rate=2e-3,
             description="autoregressive prediction of log-mel frames 80 ms ahead",
             overrides={"layer_type": "recurrent", "hidden_size": 192},
         ),
         Recipe(
-            "vggish", "words", layers=6, steps=1200, learning_rate=1e-3,
+            "vggish", "words", layers=6, steps=600, learning_rate=1e-3,
             description="classification of the pre-training corpus's words",
             overrides={"layer_type": "vgg", "hidden_size": 256, "bands": 64},
         ),
@@ -132,31 +132,31 @@ RECIPES: dict[str, Recipe] = {
             overrides={"layer_type": "convolution", "hidden_size": 128},
         ),
         Recipe(
-            "wavlm", "wavlm", layers=12, steps=1500, learning_rate=1e-3, targets="hubert",
+            "wavlm", "wavlm", layers=12, steps=1000, learning_rate=1e-3, targets="hubert",
             description="masked prediction of clusters of clean speech (layer 6 of hubert) from mixed speech",
         ),
         Recipe(
-            "conformer", "transducer", layers=12, steps=1200, learning_rate=1.5e-3,
+            "conformer", "transducer", layers=12, steps=1000, learning_rate=1.5e-3,
             description="RNN transducer on the characters of English transcripts",
             overrides={"input_dim": 112, "num_heads": 4, "ffn_dim": 256, "depthwise_conv_kernel_size": 15},
         ),
         Recipe(
-            "data2vec", "data2vec", layers=8, steps=1500, learning_rate=5e-4,
+            "data2vec", "data2vec", layers=8, steps=1000, learning_rate=5e-4,
             description="regression of a moving-average teacher's upper layers under masks",
             overrides={
                 "do_stable_layer_norm": False, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5,
             },
         ),
         Recipe(
-            "whisper", "whisper", layers=6, steps=1200, learning_rate=1e-3, batch=8,
+            "whisper", "whisper", layers=6, steps=1000, learning_rate=1e-3, batch=8,
             description="characters of English transcripts, one after the other, by a decoder with attention",
             overrides={"max_source_positions": 400},
         ),
-        replace(_HUBERT2, name="hubert2-early", steps=300),
-        replace(_HUBERT2, name="hubert2-middle", steps=1000, goes_on_from="hubert2-early"),
+        replace(_HUBERT2, name="hubert2-early", steps=200),
+        replace(_HUBERT2, name="hubert2-middle", steps=600, goes_on_from="hubert2-early"),
         replace(_HUBERT2, goes_on_from="hubert2-middle"),
         Recipe(
-            "decoar2", "slices", layers=10, steps=2000, learning_rate=1e-3,
+            "decoar2", "slices", layers=10, steps=1200, learning_rate=1e-3,
             description="rebuilding of masked slices of log-mel frames from quantised representations",
             overrides={"layer_type": "transformer", "hidden_size": 96},
         ),
