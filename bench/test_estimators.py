@@ -37,10 +37,10 @@ KEPT = 2048
 SPEED_UP = 3.0
 """Least ratio of the published algorithm's time to ours, at N = 100,000, D = 768, C = 40.
 
-The aim was 6, and 3.6 to 3.8 was measured on two hyper-threads of one core: of the published algorithm's 4.6 s
-the symmetric product FᵀF in float64 takes 0.62 s and an eigendecomposition 0.15 s, which any exact method needs
-too, so that 6 is the most that could be had. Products in float32 take half of that, and are not exact: they
-would lose every direction under a ten-millionth of the largest.
+The aim was 6, and 3.6 to 3.8 was measured on two hyper-threads of one core: of the published
+algorithm's 4.6 s the symmetric product FᵀF in float64 takes 0.62 s and an eigendecomposition 0.15 s, which
+any exact method needs too, so that 6 is the most that could be had. Products in float32 take half of that,
+and are not exact: they would lose every direction under a ten-millionth of the largest.
 """
 
 MEMORY_SHARE = 0.1

@@ -1,0 +1,83 @@
+"""What came of it: judge, and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foretune.terminal import check_output, progress_bars, say, show_agreements
+
+from .options import LOCAL_RECORDS, RECORDS, TUNING_RECORDS, AlignerOption, Device, SkipBad
+
+
+def judge(
+    *,
+    task: Annotated[str, typer.Option(help="What the speech is used for.")],
+    data: Annotated[Path, typer.Option(help="The speech that was fine-tuned on, as for tune.")],
+    model: Annotated[list[str], typer.Option(help="A fine-tuned candidate, once for each, or all.")],
+    tuning: Annotated[Path, typer.Option(help="The records that tune wrote.")] = TUNING_RECORDS,
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="What scores, once for each; all by default.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Speech from the models' pre-training, as for rank.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Each agreement is added to this file.")] = LOCAL_RECORDS,
+    suite: Annotated[str, typer.Option(help="Name under which the results are reported.")] = "local",
+    aligner: AlignerOption = None,
+    skip_bad: SkipBad = False,
+    device: Device = "cpu",
+) -> None:
+    """Hold the rankings of all estimators against your own fine-tuning of the same candidates.
+
+    Examples:
+    - `foretune tune --task emotion_recognition --data my.csv --model all --layers last`
+    - `foretune judge --task emotion_recognition --data my.csv --model all`
+    """
+    from dataclasses import replace
+
+    from foretune import local
+    from foretune.models import expand
+    from foretune.ranking import load_data
+    from foretune.tasks import get_task
+
+    declared = get_task(task)
+    loaded = load_data(declared, data, source=source, skip_bad=skip_bad, report=say)
+    with progress_bars(speech=True) as progress:
+        cells = local.judge(
+            declared,
+            replace(loaded, suite=suite),
+            expand(model),
+            tuning=[tuning],
+            output=output,
+            estimators=estimator,
+            aligner=aligner,
+            device=device,
+            progress=progress,
+        )
+    show_agreements(cells)
+
+
+def report(
+    records: Annotated[
+        list[Path] | None,
+        typer.Option(help=f"Files of records, once for each; all *.jsonl in {RECORDS.parent} by default."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The Markdown file to write.")] = Path("RESULTS.md"),
+    ground_truth: Annotated[
+        list[Path] | None,
+        typer.Option(help="Files of fine-tuning records, once for each; those that ship by default."),
+    ] = None,
+) -> None:
+    """Write RESULTS.md from records, and from nothing else.
+
+    Example: `foretune report --records results/records/embedded.jsonl`
+    """
+    check_output(output, "--output")
+    from foretune.report import write_report
+
+    found = records or sorted(RECORDS.parent.glob("*.jsonl")) or [RECORDS]
+    write_report(found, output, ground_truth or None)
+    say(f"wrote {output}")
