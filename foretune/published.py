@@ -136,6 +136,9 @@ def of_models(board: Leaderboard, task: str, models: Sequence[str]) -> list[floa
 def judge(board: Leaderboard, task: str, estimator: str, scores: Mapping[str, float]) -> PublishedRecord:
     """Hold scores of some or all of a board's models against their published results.
 
+    Appended to a file of records (`foretune.records.append`), the result stands in RESULTS.md beside
+    the static estimators.
+
     Args:
         board: such as `foretune.tasks.published.superb()`.
         task: one of its tasks, such as `ER`.

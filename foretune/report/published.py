@@ -141,14 +141,26 @@ def _costs(records: Sequence[PublishedRecord]) -> list[str]:
     return [_COST_TEXT, tables.markdown(headers, rows)] if rows else []
 
 
+def _whole(records: Sequence[PublishedRecord]) -> list[str]:
+    """Return the estimators that are no single task: the static ones, then those of whoever judged more."""
+    tasks = {record.task for record in records}
+    names = dict.fromkeys(record.estimator for record in records if record.estimator not in tasks)
+    return sorted(names, key=lambda name: (STATIC.index(name) if name in STATIC else len(STATIC), name))
+
+
+def _most(records: Sequence[PublishedRecord]) -> int:
+    """Return how many models the board has: the static estimators rank them all."""
+    return max(record.candidates for record in records)
+
+
 def _superb(records: list[PublishedRecord]) -> list[str]:
     return [
-        f"### SUPERB, {records[0].candidates} models",
+        f"### SUPERB, {_most(records)} models",
         _SUPERB_TEXT,
         _summary(records),
-        _agreement(records, STATIC),
+        _agreement(records, _whole(records)),
         _REGRET_TEXT,
-        _regret(records, STATIC),
+        _regret(records, _whole(records)),
         _MATRIX_TEXT,
         _matrix(records),
     ]
@@ -156,32 +168,30 @@ def _superb(records: list[PublishedRecord]) -> list[str]:
 
 def _superb_base(records: list[PublishedRecord]) -> list[str]:
     return [
-        f"### SUPERB, the {records[0].candidates} models of 90 to 100 million parameters",
+        f"### SUPERB, the {_most(records)} models of 90 to 100 million parameters",
         _BASE_TEXT,
         _summary(records),
-        _agreement(records, STATIC),
+        _agreement(records, _whole(records)),
         _REGRET_TEXT,
-        _regret(records, STATIC),
+        _regret(records, _whole(records)),
     ]
 
 
 def _hidden(records: list[PublishedRecord], both: list[PublishedRecord]) -> list[str]:
-    shared = f" ({both[0].candidates} models)" if both else ""
     return [
-        f"### SUPERB's hidden set, {records[0].candidates} models",
+        f"### SUPERB's hidden set, {_most(records)} models",
         _HIDDEN_TEXT,
         _summary([*records, *both]),
-        _agreement([*records, *both], ("parameters", "other_tasks", "public_set"), {"public_set": shared}),
+        _agreement([*records, *both], _whole([*records, *both])),
     ]
 
 
 def _emobox(records: list[PublishedRecord], known: list[PublishedRecord]) -> list[str]:
-    shared = f" ({known[0].candidates} models)" if known else ""
     return [
-        f"### EmoBox, {records[0].candidates} models",
+        f"### EmoBox, {_most(records)} models",
         _EMOBOX_TEXT,
         _summary([*records, *known]),
-        _agreement([*records, *known], ("other_tasks", "superb_er"), {"superb_er": shared}),
+        _agreement([*records, *known], _whole([*records, *known])),
     ]
 
 
@@ -213,18 +223,21 @@ def _summary(records: Sequence[PublishedRecord]) -> str:
     return "\n".join(lines)
 
 
-def _agreement(
-    records: Sequence[PublishedRecord], estimators: Sequence[str], notes: dict[str, str] | None = None
-) -> str:
+def _agreement(records: Sequence[PublishedRecord], estimators: Sequence[str]) -> str:
     found = {(record.task, record.estimator): record for record in records}
-    shown = [name for name in estimators if any(record.estimator == name for record in records)]
-    headers = ["task", "metric", *(name + (notes or {}).get(name, "") for name in shown)]
+    headers = ["task", "metric", *(_heading(records, name) for name in estimators)]
     rows = []
     for task in dict.fromkeys(record.task for record in records):
         first = next(record for record in records if record.task == task)
-        cells = [_cell(found.get((task, name))) for name in shown]
+        cells = [_cell(found.get((task, name))) for name in estimators]
         rows.append([task, f"{first.metric}, {first.direction} is better", *cells])
     return tables.markdown(headers, rows, text_columns=2)
+
+
+def _heading(records: Sequence[PublishedRecord], estimator: str) -> str:
+    """Return an estimator's name, with the number of models that it ranked where these are not all."""
+    ranked = max(record.candidates for record in records if record.estimator == estimator)
+    return estimator if ranked == _most(records) else f"{estimator} ({ranked} models)"
 
 
 def _cell(record: PublishedRecord | None) -> str:
@@ -238,17 +251,16 @@ def _cell(record: PublishedRecord | None) -> str:
 
 def _regret(records: Sequence[PublishedRecord], estimators: Sequence[str]) -> str:
     found = {(record.task, record.estimator): record for record in records}
-    shown = [name for name in estimators if any(record.estimator == name for record in records)]
+    headers = ["task", "unit", *(_heading(records, name) for name in estimators), "random choice"]
     rows = []
     for task in dict.fromkeys(record.task for record in records):
         first = next(record for record in records if record.task == task)
-        unit = f"{first.metric}, {first.unit}" if first.unit else first.metric
-        cells = [found.get((task, name)) for name in shown]
-        losses = [
-            _NONE if cell is None else tables.number(cell.regret, 2 + 2 * (not cell.unit)) for cell in cells
-        ]
-        rows.append([task, unit, *losses, tables.number(first.regret_by_chance, 2 + 2 * (not first.unit))])
-    return tables.markdown(["task", "unit", *shown, "random choice"], rows, text_columns=2)
+        digits = 2 if first.unit else 4
+        cells = [found.get((task, name)) for name in estimators]
+        losses = [None if cell is None else cell.regret for cell in cells]
+        shown = [tables.number(loss, digits) for loss in (*losses, first.regret_by_chance)]
+        rows.append([task, f"{first.metric}, {first.unit}" if first.unit else first.metric, *shown])
+    return tables.markdown(headers, rows, text_columns=2)
 
 
 def _matrix(records: Sequence[PublishedRecord]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foretune.published import cells, judge_cell, judge_paper
+from foretune.published import cells, judge, judge_cell, judge_paper
 from foretune.records import PublishedRecord
 from foretune.report.published import section
 
@@ -51,6 +51,17 @@ def test_tables_hold_what_was_recorded(records: list[PublishedRecord]) -> None:
     assert f"| {base.regret:.2f} |" in " ".join(text.split())
     assert "With 4 models no p can be below 0.083" in text
     assert "| savee" in text
+
+
+def test_scores_of_a_users_own_models_join_the_table(records: list[PublishedRecord]) -> None:
+    mine = {"facebook/hubert-base-ls960": 0.1, "microsoft/wavlm-base": 0.4, "microsoft/wavlm-base-plus": 0.5}
+    base = next(cell.board for cell in cells() if cell.board.name == "superb_base")
+    text = "\n".join(section([*records, judge(base, "PR", "logme", mine)]))
+
+    assert "logme (3 models)" in text
+    row = next(line for line in text.splitlines() if line.startswith("| PR "))
+    assert row.rstrip(" |").endswith("1.00, p 0.33")
+    assert "### SUPERB, the 11 models" in text
 
 
 def test_only_what_is_there_is_shown(records: list[PublishedRecord]) -> None:
