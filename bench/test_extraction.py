@@ -80,6 +80,7 @@ _WHISPER: dict[str, Any] = {
     "encoder_attention_heads": 8,
     "encoder_ffn_dim": 2048,
     "decoder_layers": 1,
+    "decoder_attention_heads": 8,
 }
 SMALL = {
     "wav2vec2-tiny": Encoder("wav2vec2", _TINY, 0),
