@@ -22,7 +22,7 @@ from foretune.tasks.utterance import TaskData, Utterance
 
 from .frozen import FrozenFeatures
 from .heads import make_head
-from .settings import DEFAULTS, Settings
+from .settings import Settings, default_settings
 from .stages import CutEncoder, Progress, Trainer, decide, untouched
 
 Protocol = Literal["layer", "full"]
@@ -53,7 +53,7 @@ def fine_tune(
         protocol: `layer`, or `full` for the whole encoder. `full` is the same computation as `layer`
             at the top layer, so that a record of one serves for the other.
         seed: of the head's weights and the order of the data.
-        settings: by default those of `DEFAULTS` for the kind of task.
+        settings: by default those of `default_settings`.
         frozen: keeps the front end's output for other runs; its cost counts for the run that computes it.
         progress: called with the updates done and their total.
 
@@ -63,7 +63,7 @@ def fine_tune(
         FloatingPointError: the loss is no longer finite.
     """
     _check(candidate, data, layer, protocol)
-    settings = settings or DEFAULTS[task.kind]
+    settings = settings or default_settings(task)
     origin = provenance(str(candidate.device))
     wall, cpu = time.perf_counter(), time.process_time()
     if candidate.device.type == "cuda":

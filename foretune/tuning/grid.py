@@ -31,7 +31,7 @@ from foretune.tasks.utterance import TaskData
 from .display import Show, display
 from .finetune import Protocol, fine_tune
 from .frozen import FrozenFeatures
-from .settings import DEFAULTS
+from .settings import default_settings
 
 _POLL_SECONDS = 0.5
 
@@ -262,7 +262,7 @@ class Worker:
                 candidate, task, self.data[run.task], layer=run.layer, seed=run.seed, frozen=self.frozen
             )
         except Exception as error:
-            data, settings = self.data[run.task], DEFAULTS[task.kind]
+            data, settings = self.data[run.task], default_settings(task)
             return TuningRecord(
                 task=run.task,
                 suite=data.suite,

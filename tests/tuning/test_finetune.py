@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from foretune.models import load_candidate
-from foretune.tasks import InputError, get_task
-from foretune.tuning import FrozenFeatures, Settings, fine_tune
+from foretune.tasks import TASKS, InputError, get_task
+from foretune.tuning import DEFAULTS, FrozenFeatures, Settings, default_settings, fine_tune
+from foretune.tuning.settings import BY_TASK
 
 SETTINGS = Settings(
     steps=60, head_steps=100, batch_size=8, head_batch_size=16, learning_rate=3e-3, head_learning_rate=5e-2
@@ -83,6 +84,21 @@ def test_a_record_says_what_was_run(toy, emotion, tones):
     assert (record.learning_rate, record.steps) == (BRIEF.learning_rate, 3)
     assert record.wall_seconds > 0
     assert record.peak_memory_bytes > 0
+
+
+def test_settings_are_those_of_the_task_or_of_its_kind():
+    own = {name for name, task in TASKS.items() if default_settings(task) is not DEFAULTS[task.kind]}
+    assert own == {"keyword_spotting"}
+    assert default_settings(TASKS["keyword_spotting"]).batch_size == 2 * DEFAULTS["utterance"].batch_size
+
+
+def test_a_run_takes_the_settings_of_its_task(toy, tones, monkeypatch):
+    words = dataclasses.replace(
+        tones, train=[dataclasses.replace(each, label=each.emotion) for each in tones.train],
+        test=[dataclasses.replace(each, label=each.emotion) for each in tones.test],
+    )  # fmt: skip
+    monkeypatch.setitem(BY_TASK, "keyword_spotting", BRIEF)
+    assert fine_tune(toy, get_task("keyword_spotting"), words, layer=1).steps == BRIEF.steps
 
 
 def test_full_is_layer_at_the_top(toy, emotion, tones):
