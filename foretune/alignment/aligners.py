@@ -35,6 +35,9 @@ SPEEDS = (0.8, 0.89, 1.0, 1.12, 1.25)
 """At which the aligner that ships listens, on average: a voice whose vocal tract is longer or shorter than
 those that it knows comes near them at one of these."""
 
+SHIPPED_WINDOW_SECONDS = 8.0
+"""The longest stretch at once for the aligner that ships, which learned from one to eight seconds."""
+
 WINDOW_SECONDS = 30.0
 OVERLAP_SECONDS = 2.0
 _VARIANCE_FLOOR = 1e-7  # as transformers' Wav2Vec2FeatureExtractor
@@ -66,6 +69,7 @@ class Aligner(ABC):
         blank: index of CTC's blank.
         delimiter: index of the token between words; None where there is none.
         grid: where its frames lie.
+        window: most seconds that it hears at once.
     """
 
     identity: Identity
@@ -73,6 +77,7 @@ class Aligner(ABC):
     blank: int
     delimiter: int | None
     grid: FrameGrid
+    window: float = WINDOW_SECONDS
 
     @property
     def letters(self) -> frozenset[str]:
@@ -94,7 +99,7 @@ class Aligner(ABC):
         self,
         waveform: NDArray[np.float32],
         *,
-        window: float = WINDOW_SECONDS,
+        window: float | None = None,
         overlap: float = OVERLAP_SECONDS,
     ) -> NDArray[np.float32]:
         """Return the log-probability of each token at each frame.
@@ -104,7 +109,8 @@ class Aligner(ABC):
 
         Args:
             waveform: shape (samples,), 16 kHz, in [-1, 1].
-            window: most seconds that are inferred at once, more than twice the overlap.
+            window: most seconds that are inferred at once, more than twice the overlap; the aligner's own
+                by default.
             overlap: seconds that neighbouring windows share.
 
         Returns:
@@ -112,7 +118,7 @@ class Aligner(ABC):
         """
         frames = self.grid.frames(len(waveform))
         samples = self.standardise(waveform)
-        stretches = windows(frames, self._frames(window), self._frames(overlap))
+        stretches = windows(frames, self._frames(window or self.window), self._frames(overlap))
         parts: list[Tensor] = []
         with torch.inference_mode():
             for begin, end, kept in stretches:
@@ -167,13 +173,20 @@ class CtcAligner(Aligner):
         device: a torch device.
         speeds: listen to the waveform resampled by each of these factors, pitch and formants with it, and
             take the mean of the log-probabilities.
+        window: most seconds that it hears at once.
 
     Raises:
         InputError: one of the files is missing, damaged or of another kind of model.
     """
 
     def __init__(
-        self, folder: Path, name: str, *, device: str = "cpu", speeds: Sequence[float] = (1.0,)
+        self,
+        folder: Path,
+        name: str,
+        *,
+        device: str = "cpu",
+        speeds: Sequence[float] = (1.0,),
+        window: float = WINDOW_SECONDS,
     ) -> None:
         config = read_config(folder)
         if not hasattr(config, "conv_kernel") or hasattr(config, "squeeze_factor"):
@@ -190,6 +203,7 @@ class CtcAligner(Aligner):
         module: Any = read_weights(folder, config, ctc=True).eval().to(device)
         self._module = module
         self._speeds = speeds
+        self.window = window
         self.grid = FrameGrid.of_convolutions(config.conv_kernel, config.conv_stride)
         self.identity = Identity(
             name=name,
@@ -311,7 +325,7 @@ def load_aligner(name: str = SHIPPED, *, device: str = "cpu") -> Aligner:
         InputError: there is no such aligner, or it cannot be loaded.
     """
     if name == SHIPPED:
-        return CtcAligner(FOLDER, name, device=device, speeds=SPEEDS)
+        return CtcAligner(FOLDER, name, device=device, speeds=SPEEDS, window=SHIPPED_WINDOW_SECONDS)
     if name == MMS:
         return MmsAligner(device=device)
     path = Path(name).expanduser()

@@ -98,7 +98,7 @@ def test_little_confidence_leaves_out(tone_aligner, spoken):
     utterances = [utterance("right", spoken, "abc"), utterance("wrong", spoken, "cba")]
     made = align(utterances, tone_aligner())
     assert list(made.of) == ["right"]
-    assert made.left_out["wrong"].endswith("less than -5; is the transcript right?")
+    assert made.left_out["wrong"].endswith("less than -2.75; is the transcript right?")
     assert list(align(utterances, tone_aligner(), least_confidence=-100).of) == ["right", "wrong"]
 
 
