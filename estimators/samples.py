@@ -186,6 +186,8 @@ class Reservoir:
                 self._seen[name] = self._seen.get(name, 0) + int(count)
         self._dimension = matrix.shape[1]
         self._labelled = labels is not None
+        if not len(kept):
+            return
         self._features.append(matrix.copy() if len(kept) == total else matrix)
         self._labels.append(_objects(label_names)[label_codes[kept]] if labels is not None else _objects([]))
         self._rows.append(rows[kept])

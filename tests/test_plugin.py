@@ -24,6 +24,7 @@ from foretune.tuning import DEFAULTS, Settings
 pytest_plugins = ["pytester"]
 
 BENCH = Path(__file__).parents[1] / "bench"
+STUDY = ("bench/test_layers.py", "bench/test_models.py")
 MODELS = ("toy_clear", "toy_dull", "toy_deaf")
 LAYERS = 4
 
@@ -250,7 +251,7 @@ class TestBenchmark:
             "[tones.models.sliced_wasserstein]\nleast_spearman = 0.5\n"
         )
         names = "logme,depth,sliced_wasserstein"  # the toys have no source speech for the last
-        result = session.run("bench", "--estimators", names, "--benchmark-save=toys", "-v")
+        result = session.run(*STUDY, "--estimators", names, "--benchmark-save=toys", "-v")
         # three estimators, on the layers of three models and on the models
         result.assert_outcomes(passed=6, failed=3, xfailed=3)
         result.stdout.fnmatch_lines(
@@ -270,7 +271,7 @@ class TestBenchmark:
         assert "test_layers[tones-toy_dull-logme]" in shown.stdout + shown.stderr
 
         whole = session.agreements()
-        result = session.run("bench", "-k", "toy_clear and depth", "--estimators", "depth")
+        result = session.run(*STUDY, "-k", "toy_clear and depth", "--estimators", "depth")
         result.assert_outcomes(failed=1)
         part = session.agreements()  # the cell was replaced, the others were kept
         assert sorted(record.key for record in part) == sorted(record.key for record in whole)
@@ -345,7 +346,7 @@ class TestBenchmark:
         assert session.agreements() == [of_layers, of_models]
 
     def test_without_ground_truth_the_session_does_not_start(self, session):
-        result = session.run("bench")
+        result = session.run(*STUDY)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(["ERROR: *truth.jsonl: no ground truth there; add --fine-tune missing*"])
 
