@@ -161,7 +161,7 @@ RECIPES: dict[str, Recipe] = {
             overrides={"layer_type": "transformer", "hidden_size": 96},
         ),
         Recipe(  # a frame every 20 ms that sees 51 ms; no candidate, but what aligns transcripts for all
-            "aligner", "alignment", layers=4, steps=3500, schedule=4000, learning_rate=1e-3, batch=8,
+            "aligner", "alignment", layers=4, steps=3750, schedule=4000, learning_rate=1e-3, batch=8,
             utterances=6000,
             description="letters by CTC within the true times of words, blank outside of them",
             overrides={
