@@ -77,6 +77,8 @@ def rank(
     source: str | os.PathLike[str] | Sequence[Utterance] | None = None,
     aligner: str | None = None,
     silence: str = "drop",
+    frame_stride: int = 1,
+    unit: str = "frame",
     skip_bad: bool = False,
     standard_errors: bool = True,
     device: str = "cpu",
@@ -102,6 +104,8 @@ def rank(
         aligner: what aligns transcripts with speech for a sequence task (see `load_aligner`); by default
             the one that ships, where utterances have no true times.
         silence: what becomes of frames in which nothing is said: `drop`, `own-class` or `nearest`.
+        frame_stride: of a sequence task: every so many of an utterance's labelled frames is a sample.
+        unit: of a sequence task: a sample is a `frame`, or an `utterance`'s mean by label.
         skip_bad: leave bad rows of the manifests out, where otherwise they are an error.
         standard_errors: say how sure the scores are that are made from moments (see `score_candidate`).
         device: a torch device, for candidates given by name.
@@ -125,6 +129,8 @@ def rank(
         loaded,
         aligner=aligner,
         silence=silence,
+        frame_stride=frame_stride,
+        unit=unit,
         device=device,
         progress=name_progress(progress, "alignment"),
         report=report,

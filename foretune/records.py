@@ -122,6 +122,8 @@ class ScoreRecord(_Record):
     estimator: str
     score: float | None
     standard_error: float | None = None
+    frame_stride: int = 1
+    unit: Literal["frame", "utterance"] = "frame"
     error: str = ""
     seed: int
     utterances: int

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foretune.alignment.labelling import TRUE_TIMES, Labelling
+from foretune.alignment.labelling import TRUE_TIMES, Labelling, Unit
 from foretune.alignment.labels import Silence, frame_labels
 from foretune.extraction import Batch
 from foretune.models.candidate import Candidate
@@ -34,10 +34,17 @@ class Rows:
     mask: Tensor  # (batch, frames), bool: the frames that count
     labels: NDArray[np.str_] | None
     groups: NDArray[np.str_]
+    means: Tensor | None = (
+        None  # which sample each of these frames goes into, where samples are means of frames
+    )
 
     def select(self, hidden: Tensor) -> Tensor:
         """Return the samples (N, D) of one layer's hidden states (batch, frames, D)."""
         mask = self.mask.to(hidden.device)
+        if self.means is not None:
+            chosen, index = hidden[mask].double(), self.means.to(hidden.device)
+            total = chosen.new_zeros(len(self.groups), chosen.shape[1]).index_add_(0, index, chosen)
+            return (total / torch.bincount(index, minlength=len(total))[:, None]).float()
         if not self.pooled:
             return hidden[mask]
         # where, not a product: padding may hold anything
@@ -55,6 +62,8 @@ class Sampler:
     spans: Sequence[Sequence[Span]] | None  # by which frames are labelled, one sequence an utterance
     group_by: str  # column of an utterance whose value is its group
     silence: Silence = "drop"  # what becomes of frames outside of every span
+    frame_stride: int = 1  # every so many of an utterance's frames is a sample
+    unit: Unit = "frame"  # what a sample is
 
     def rows(self, candidate: Candidate, batch: Batch) -> Rows:
         """Return which samples a batch gives."""
@@ -77,8 +86,23 @@ class Sampler:
                 found = frame_labels(self.spans[index], centres[: int(lengths[row])], self.silence)
                 mask[row, : len(found)] = torch.tensor([label is not None for label in found])
                 names += [label for label in found if label is not None]
+        labels = None if self.spans is None else np.array(names, dtype=np.str_)
+        if self.frame_stride > 1:
+            place = mask.cumsum(dim=1)[mask] - 1  # of a frame among those of its utterance that count
+            kept = place % self.frame_stride == 0
+            mask[mask.clone()] = kept
+            labels = None if labels is None else labels[kept.numpy()]
         groups = np.repeat([each.id for each in chosen], mask.sum(dim=1).numpy())
-        return Rows(False, mask, None if self.spans is None else np.array(names, dtype=np.str_), groups)
+        if self.unit == "utterance" and labels is not None:
+            return _means(mask, labels, groups)
+        return Rows(False, mask, labels, groups)
+
+
+def _means(mask: Tensor, labels: NDArray[np.str_], groups: NDArray[np.str_]) -> Rows:
+    """Return one sample for each label of each utterance: the mean of its frames."""
+    pairs = np.stack([groups, labels], axis=1)
+    unique, index = np.unique(pairs, axis=0, return_inverse=True)
+    return Rows(False, mask, unique[:, 1], unique[:, 0], torch.from_numpy(index.reshape(-1)))
 
 
 def target_sampler(task: Task, utterances: Sequence[Utterance], labelling: Labelling = TRUE_TIMES) -> Sampler:
@@ -96,7 +120,16 @@ def target_sampler(task: Task, utterances: Sequence[Utterance], labelling: Label
         raise InputError(f"{task.name}: there is no training utterance to score on")
     if task.kind == "sequence":
         spans = _target_spans(task, utterances, labelling)
-        return Sampler(utterances, False, None, spans, task.split_by, labelling.silence)
+        return Sampler(
+            utterances,
+            False,
+            None,
+            spans,
+            task.split_by,
+            labelling.silence,
+            labelling.frame_stride,
+            labelling.unit,
+        )
     labels = [task.target(utterance) for utterance in utterances]
     if len(set(labels)) < 2:
         raise InputError(f"{task.name}: every utterance has the label {labels[0]}; give at least two labels")

@@ -31,7 +31,7 @@ from foretune.estimators import (
 from foretune.evidence import Evidence, PassSettings, Wanted, gather
 from foretune.extraction import Progress
 from foretune.models.candidate import Candidate
-from foretune.records import LabelOrigin, Provenance, ScoreRecord, provenance
+from foretune.records import Provenance, ScoreRecord, provenance
 from foretune.sampling import source_sampler, target_sampler
 from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
@@ -181,7 +181,7 @@ def prepare(
         source = gather(candidate, data.source, sampler, Wanted.by([]), settings)
     origin = provenance(str(candidate.device))
     return Prepared(
-        candidate, task, data, target, source, seed, origin, lacking, other_tasks or {}, labelling.origin()
+        candidate, task, data, target, source, seed, origin, lacking, other_tasks or {}, labelling
     )
 
 
@@ -239,7 +239,7 @@ class Prepared:
         origin: code, packages and machine.
         lacking: for each estimator that was prepared for, what it needs and cannot have, or empty.
         other_tasks: by layer, how well it does on other tasks.
-        labels: where the labels of frames come from; None where not from an alignment.
+        labelling: where the labels of frames come from, and what a sample is.
     """
 
     candidate: Candidate
@@ -251,7 +251,7 @@ class Prepared:
     origin: Provenance
     lacking: dict[str, str]
     other_tasks: Mapping[int, float]
-    labels: LabelOrigin | None = None
+    labelling: Labelling = TRUE_TIMES
 
     def score(self, layer: int, name: str) -> ScoreRecord:
         """Score one layer by one of the estimators that were prepared for; see `score_candidate`."""
@@ -278,7 +278,9 @@ class Prepared:
             seed=self.seed,
             utterances=self.target.utterances if seen else 0,
             samples=self.target.rows if seen else 0,
-            labels=self.labels if seen else None,
+            labels=self.labelling.origin() if seen else None,
+            frame_stride=self.labelling.frame_stride,
+            unit=self.labelling.unit,
             forward_seconds=forward,
             accumulate_seconds=accumulate,
             score_seconds=seconds,

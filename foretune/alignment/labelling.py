@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal, cast, get_args
 
 from foretune.extraction import Progress
 from foretune.records import LabelOrigin
@@ -15,19 +16,26 @@ from .aligned import Alignments, align
 from .aligners import SHIPPED, load_aligner
 from .labels import Silence, check_silence
 
+Unit = Literal["frame", "utterance"]
+"""A sample of a sequence task: a frame, or the mean over an utterance of the frames with one label."""
+
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """How frames get their labels.
+    """How frames get their labels, and become samples (see docs/temporal_independence.md).
 
     Attributes:
         silence: what becomes of frames outside of every span.
         alignments: of the utterances that are scored on; None where they have true times of phones, or
             the task labels whole utterances.
+        frame_stride: every so many of an utterance's labelled frames is a sample, from the first.
+        unit: what a sample is.
     """
 
     silence: Silence = "drop"
     alignments: Alignments | None = None
+    frame_stride: int = 1
+    unit: Unit = "frame"
 
     def select(self, data: TaskData) -> TaskData:
         """Return the data without the training utterances that the alignment leaves out."""
@@ -60,6 +68,8 @@ def label_frames(
     *,
     aligner: str | None = None,
     silence: str = "drop",
+    frame_stride: int = 1,
+    unit: str = "frame",
     device: str = "cpu",
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
@@ -74,6 +84,8 @@ def label_frames(
         aligner: as `load_aligner` takes it; by default the true times of phones, where all utterances
             have them, and otherwise the aligner that ships.
         silence: `drop`, `own-class` or `nearest`; see `labels.py`.
+        frame_stride: take every so many frames, at least 1.
+        unit: `frame` or `utterance`; see `Unit`.
         device: a torch device for the aligner.
         progress: called after each utterance with seconds of speech done and in all.
         report: called with a line on the alignment.
@@ -83,15 +95,21 @@ def label_frames(
             can be aligned.
     """
     policy = check_silence(silence)
+    if frame_stride < 1:
+        raise InputError(
+            f"--frame-stride {frame_stride}: give 1 for every frame, 2 for every second, and so on"
+        )
+    if unit not in get_args(Unit):
+        raise InputError(f"--unit {unit}: give {', '.join(get_args(Unit))}")
     if task.kind != "sequence":
         if aligner is not None:
             raise InputError(f"--aligner {aligner}: {task.name} labels whole utterances; leave it out")
         return TRUE_TIMES
     if aligner is None and all(utterance.phones for utterance in data.train):
-        return Labelling(policy)
+        return Labelling(policy, None, frame_stride, cast(Unit, unit))
     if not data.train:
         raise InputError(f"{task.name}: there is no training utterance to align")
     made = align(data.train, load_aligner(aligner or SHIPPED, device=device), progress=progress)
     if report is not None:
         report(made.remark())
-    return Labelling(policy, made)
+    return Labelling(policy, made, frame_stride, cast(Unit, unit))

@@ -50,6 +50,14 @@ def rank(
     silence: Annotated[
         str, typer.Option(help="Frames in which nothing is said: drop, own-class or nearest.")
     ] = "drop",
+    frame_stride: Annotated[
+        int,
+        typer.Option(min=1, help="Take every so many labelled frames of an utterance (asr and its like)."),
+    ] = 1,
+    unit: Annotated[
+        str,
+        typer.Option(help="A sample of asr and its like: a frame, or the mean over an utterance by label."),
+    ] = "frame",
     skip_bad: SkipBad = False,
     standard_errors: Annotated[
         bool,
@@ -92,6 +100,8 @@ def rank(
             source=source,
             aligner=aligner,
             silence=silence,
+            frame_stride=frame_stride,
+            unit=unit,
             skip_bad=skip_bad,
             standard_errors=standard_errors,
             device=device,

@@ -90,8 +90,8 @@ HOLDS = {
 
 
 UNSURE = {"tsne_distance", "logme_published"}
-"""Properties that these are not listed with may hold by chance, on one machine and not on another: rounding grows
-in the one, and what the other adds to denominators, 1e-5, may be too little to tell."""
+"""Properties that these are not listed with may hold by chance, on one machine and not on another: rounding
+grows in the one, and what the other adds to denominators, 1e-5, may be too little to tell."""
 
 
 @functools.cache
