@@ -3,8 +3,9 @@
 Frames of an utterance are taken as independent samples given their labels. They are not: neighbours share
 speaker, room and sounds. Here the layers of a model are scored for speech recognition by frames, by every
 so many frames, and by one sample for each label of each utterance (the mean of its frames, so that an
-utterance cannot vote more than once for a label); the orders are compared with each other and with fine-tuning.
-With `--full` also by sliced Wasserstein, on pooled frames and time step by time step, as the paper defines it.
+utterance cannot vote more than once for a label); the orders are compared with each other and with
+fine-tuning. With `--full` also by sliced Wasserstein, on pooled frames and time step by time step, as the
+paper defines it.
 """
 
 from __future__ import annotations
