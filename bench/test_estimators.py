@@ -237,7 +237,8 @@ def test_memory_of_a_stream_does_not_grow(benchmark: BenchmarkFixture) -> None:
             reservoir.update(features, labels, groups)
 
     stream(1)  # what is made once in a process counts for neither
-    short, long = peak_bytes(lambda: stream(10)), peak_bytes(lambda: stream(100))
+    # the collector may come at any moment, and what it has not freed yet counts: the least of a few
+    short, long = (min(peak_bytes(lambda: stream(batches)) for _ in range(3)) for batches in (10, 100))
     benchmark.extra_info.update({"peak_bytes": long, "peak_bytes_of_a_tenth": short})
     benchmark.pedantic(stream, args=(5,), rounds=1)
     assert long < 1.05 * short
