@@ -238,7 +238,8 @@ def test_memory_of_a_stream_does_not_grow(benchmark: BenchmarkFixture) -> None:
 
     stream(1)  # what is made once in a process counts for neither
     # the collector may come at any moment, and what it has not freed yet counts: the least of a few
-    short, long = (min(peak_bytes(lambda: stream(batches)) for _ in range(3)) for batches in (10, 100))
+    short = min(peak_bytes(lambda: stream(10)) for _ in range(3))
+    long = min(peak_bytes(lambda: stream(100)) for _ in range(3))
     benchmark.extra_info.update({"peak_bytes": long, "peak_bytes_of_a_tenth": short})
     benchmark.pedantic(stream, args=(5,), rounds=1)
     assert long < 1.05 * short
