@@ -23,14 +23,6 @@ def on_accelerator(features: Any) -> bool:
     return isinstance(features, Tensor) and features.device.type not in ("cpu", "mps")
 
 
-def as_tensor(features: Tensor) -> Tensor:
-    """Return features detached, in float32 or float64."""
-    features = features.detach()
-    if features.is_floating_point():
-        return features if features.element_size() >= 4 else features.float()
-    return features.double()
-
-
 class DeviceSums:
     """Sums over samples, as `Sums`, kept on a device in float64.
 

@@ -13,16 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .device_sums import DeviceSums, as_tensor, on_accelerator
+from .device_sums import DeviceSums, on_accelerator
 from .labels import bucket, encode, sort_key
 from .sufficient_statistics import SufficientStatistics
 from .sums import Sums
-from .validation import LARGEST, as_features
+from .validation import BLOCK_ROWS, as_features, as_tensor, check_finite
 
 Array = NDArray[np.float64]
-
-BLOCK_ROWS = 4096
-"""Rows that are looked at together."""
 
 BLOCK_NUMBERS = 2**17
 """Features converted to float64 at a time (1 MiB): they stay in the cache, and need no memory to speak of."""
@@ -121,7 +118,7 @@ class Moments(SufficientStatistics):
             matrix = as_tensor(features)
         else:
             matrix = as_features(features, dimension=self.dimension)
-        _check_rows(matrix)
+        check_finite(matrix)
         rows = len(matrix)
         if self.grouped and groups is None:
             raise ValueError("groups is missing, which these moments keep apart; pass one group per row")
@@ -131,7 +128,7 @@ class Moments(SufficientStatistics):
             return
         self._cache.clear()
         if self._shift is None:
-            self._shift = _on_host(matrix[:BLOCK_ROWS]).mean(axis=0, dtype=np.float64)
+            self._shift = as_features(matrix[:BLOCK_ROWS]).mean(axis=0, dtype=np.float64)
         if membership is None:
             self._add_rows(None, matrix, codes)
             return
@@ -319,14 +316,17 @@ class Moments(SufficientStatistics):
         """Groups that have samples; numbers of hashed groups where there were more than `max_groups`."""
         return tuple(sorted(self._parts, key=sort_key)) if self.grouped else ()
 
+    def _check_group(self, key: Hashable) -> None:
+        if key not in self.groups:
+            raise ValueError(f"no group {key!r} in these moments")
+
     def group(self, key: Hashable) -> Moments:
         """Return the moments of one group, ungrouped.
 
         Raises:
             ValueError: there is no such group.
         """
-        if key not in self.groups:
-            raise ValueError(f"no group {key!r} in these moments")
+        self._check_group(key)
         result = self._like()
         result.grouped = False
         result._parts = {None: self._parts[key].copy()}
@@ -346,8 +346,7 @@ class Moments(SufficientStatistics):
         Raises:
             ValueError: there is no such group.
         """
-        if key not in self.groups:
-            raise ValueError(f"no group {key!r} in these moments")
+        self._check_group(key)
         result = self._like()
         result._parts = {name: part.copy() for name, part in self._parts.items() if name != key}
         return result
@@ -359,25 +358,3 @@ class Moments(SufficientStatistics):
         if self._parts:
             result._parts = {None: self._total.copy()}
         return result
-
-
-def _on_host(matrix: Any) -> NDArray[Any]:
-    array: NDArray[Any] = matrix.cpu().numpy() if isinstance(matrix, Tensor) else matrix
-    return array
-
-
-def _check_rows(matrix: Any) -> None:
-    """Check that every feature is finite and that fourth powers of the rows' norms will be.
-
-    Raises:
-        ValueError: with the index of the first that is not.
-    """
-    for start in range(0, len(matrix), BLOCK_ROWS):
-        block = matrix[start : start + BLOCK_ROWS]
-        low, high = float(block.min()), float(block.max())
-        if not (low > -LARGEST and high < LARGEST):  # true of NaN as well
-            block = _on_host(block)
-            row, column = (int(i) for i in np.argwhere(~(np.abs(block.astype(np.float64)) < LARGEST))[0])
-            value = block[row, column]
-            remedy = "scale the features down" if np.isfinite(value) else "it must be finite"
-            raise ValueError(f"features[{start + row}, {column}] is {value}; {remedy}")

@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 LARGEST = 1e60
 """Values beyond this are refused: fourth powers of many of them, or squares of a few, would overflow."""
 
+BLOCK_ROWS = 4096
+"""Rows that are looked at together."""
+
 LEAST_VARIANCE = 1e-290
 """A variance up to this is 0: among numbers so small the last digits are lost."""
+
+
+def as_tensor(features: Any) -> Any:
+    """Return a torch tensor detached, on its device, in float32 or float64: integers in the latter."""
+    features = features.detach()
+    if not features.is_floating_point():
+        return features.double()
+    return features if features.element_size() >= 4 else features.float()
 
 
 def as_features(features: Any, *, dimension: int | None = None, argument: str = "features") -> NDArray[Any]:
@@ -30,12 +41,7 @@ def as_features(features: Any, *, dimension: int | None = None, argument: str = 
         ValueError: not two-dimensional, no columns, another D, or not numbers.
     """
     if hasattr(features, "detach"):
-        features = features.detach()
-        if not features.is_floating_point():
-            features = features.double()
-        elif features.element_size() < 4:
-            features = features.float()
-        features = features.cpu().numpy()
+        features = as_tensor(features).cpu().numpy()
     matrix: NDArray[Any] = np.asarray(features)
     if matrix.ndim != 2:
         raise ValueError(f"{argument} has shape {matrix.shape}; it must be (N, D), one row per sample")
@@ -52,21 +58,26 @@ def as_features(features: Any, *, dimension: int | None = None, argument: str = 
     return matrix
 
 
-def check_finite(matrix: NDArray[Any], argument: str = "features") -> None:
-    """Check that no value is NaN, infinite, or so large that its square could be.
+def check_finite(matrix: Any, argument: str = "features") -> None:
+    """Check that no value is NaN, infinite, or so large that fourth powers of the rows' norms could be.
+
+    Args:
+        matrix: (N, D), an array, or a torch tensor on any device.
+        argument: its name in messages.
 
     Raises:
         ValueError: with the index of the first that is.
     """
-    if matrix.size == 0:
-        return
-    # no temporary of the matrix's size, and NaN compares as out of bounds
-    if float(matrix.min()) > -LARGEST and float(matrix.max()) < LARGEST:
-        return
-    first = np.argwhere(~(np.abs(matrix.astype(np.float64)) < LARGEST))[0]
-    value = matrix[tuple(first)]
-    remedy = f"scale {argument} down" if np.isfinite(value) else f"{argument} must be finite"
-    raise ValueError(f"{argument}[{', '.join(str(i) for i in first)}] is {value}; {remedy}")
+    for start in range(0, len(matrix), BLOCK_ROWS):
+        block = matrix[start : start + BLOCK_ROWS]
+        # NaN compares as out of bounds
+        if float(block.min()) > -LARGEST and float(block.max()) < LARGEST:
+            continue
+        values = block.cpu().numpy() if hasattr(block, "cpu") else block
+        row, column = (int(i) for i in np.argwhere(~(np.abs(values.astype(np.float64)) < LARGEST))[0])
+        value = values[row, column]
+        remedy = f"scale the {argument} down" if np.isfinite(value) else f"{argument} must be finite"
+        raise ValueError(f"{argument}[{start + row}, {column}] is {value}; {remedy}")
 
 
 def check_classes(moments: Moments, subject: str = "labels") -> None:

@@ -70,9 +70,7 @@ def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> flo
     """
     import jiwer
 
-    _check_pairs(references, hypotheses)
-    if not any(reference.split() for reference in references):
-        raise InputError("references: not one has a word, so no error rate exists; give transcripts")
+    _check_transcripts(references, hypotheses, "word", "transcripts")
     return float(jiwer.wer(list(references), list(hypotheses)))
 
 
@@ -85,9 +83,7 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
     """
     import jiwer
 
-    _check_pairs(references, hypotheses)
-    if not any(reference.split() for reference in references):
-        raise InputError("references: not one has a character, so no error rate exists; give transcripts")
+    _check_transcripts(references, hypotheses, "character", "transcripts")
     return float(jiwer.cer(list(references), list(hypotheses)))
 
 
@@ -113,9 +109,7 @@ def phone_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> fl
     """
     import jiwer
 
-    _check_pairs(references, hypotheses)
-    if not any(reference.split() for reference in references):
-        raise InputError("references: not one has a phone, so no error rate exists; give phones")
+    _check_transcripts(references, hypotheses, "phone", "phones")
     # what stands between spaces is counted, as for words
     return float(jiwer.wer(list(references), list(hypotheses)))
 
@@ -152,3 +146,10 @@ def _check_pairs(references: Sequence[str], hypotheses: Sequence[str]) -> None:
         raise ValueError(f"{len(references)} references but {len(hypotheses)} hypotheses")
     if len(references) == 0:
         raise ValueError("no utterances to evaluate")
+
+
+def _check_transcripts(references: Sequence[str], hypotheses: Sequence[str], unit: str, remedy: str) -> None:
+    """Check that there are pairs, and something in the references to make errors in."""
+    _check_pairs(references, hypotheses)
+    if not any(reference.split() for reference in references):
+        raise InputError(f"references: not one has a {unit}, so no error rate exists; give {remedy}")

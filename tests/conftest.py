@@ -1,4 +1,4 @@
-"""A candidate whose features can be worked out by hand, for what lies above the candidates."""
+"""A candidate whose features can be worked out by hand, for what lies above the candidates; the command."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from foretune import cli
 from foretune.models.candidate import Candidate, Card, HiddenStates
 from foretune.models.frame_grid import FrameGrid
 
@@ -68,3 +69,20 @@ class FrameStatistics(Candidate):
 def frame_statistics():
     """Return the class of candidates by hand."""
     return FrameStatistics
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Return a function from arguments to (exit code, standard output, standard error)."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")  # so that main's own setting does not stay
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+
+    def run_(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return run_

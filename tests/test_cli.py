@@ -28,23 +28,6 @@ def manifest(tmp_path):
     return tmp_path / "manifest.csv"
 
 
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Return a function from arguments to (exit code, standard output, standard error)."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")  # so that main's own setting does not stay
-    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-
-    def run_(*arguments):
-        with pytest.raises(SystemExit) as exit_:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run_
-
-
 def ranked(manifest, *more):
     return ["rank", "--task", "emotion_recognition", "--data", manifest, "--model", "fbank", *more]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from foretune import cli, contract
+from foretune import contract
 from foretune.contract import PROMISES, check
 from foretune.models import Candidate, Card, FrameGrid, HiddenStates, ModuleCandidate
 from foretune.models.filter_banks import FilterBanks
@@ -137,22 +137,6 @@ BROKEN = {
     TrainsItsFrontEnd: ("gradients stop where they should", "a gradient reaches the front end"),
     TakesAnything: ("what it cannot take is refused", "takes an empty waveform"),
 }
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Return a function from arguments to (exit code, standard output, standard error)."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")
-    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
-    def run_(*arguments):
-        with pytest.raises(SystemExit) as exit_:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run_
 
 
 @pytest.mark.parametrize("candidate", [FilterBanks, Honest], ids=lambda kind: kind.__name__)

@@ -154,27 +154,19 @@ def _most(records: Sequence[PublishedRecord]) -> int:
 
 
 def _superb(records: list[PublishedRecord]) -> list[str]:
-    return [
-        f"### SUPERB, {_most(records)} models",
-        _SUPERB_TEXT,
-        _summary(records),
-        _agreement(records, _whole(records)),
-        _REGRET_TEXT,
-        _regret(records, _whole(records)),
-        _MATRIX_TEXT,
-        _matrix(records),
-    ]
+    title = f"### SUPERB, {_most(records)} models"
+    return [*_board(title, _SUPERB_TEXT, records), _MATRIX_TEXT, _matrix(records)]
 
 
 def _superb_base(records: list[PublishedRecord]) -> list[str]:
-    return [
-        f"### SUPERB, the {_most(records)} models of 90 to 100 million parameters",
-        _BASE_TEXT,
-        _summary(records),
-        _agreement(records, _whole(records)),
-        _REGRET_TEXT,
-        _regret(records, _whole(records)),
-    ]
+    title = f"### SUPERB, the {_most(records)} models of 90 to 100 million parameters"
+    return _board(title, _BASE_TEXT, records)
+
+
+def _board(title: str, text: str, records: list[PublishedRecord]) -> list[str]:
+    """Return what is shown of any SUPERB board: summary, agreement, regret."""
+    whole = _whole(records)
+    return [title, text, _summary(records), _agreement(records, whole), _REGRET_TEXT, _regret(records, whole)]
 
 
 def _hidden(records: list[PublishedRecord], both: list[PublishedRecord]) -> list[str]:

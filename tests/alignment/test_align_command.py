@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from foretune import alignment, cli
+from foretune import alignment
 from foretune.alignment import align, drawing
 from foretune.alignment import labelling as labelling_module
 from foretune.tasks.errors import InputError
@@ -29,21 +29,11 @@ def manifest(tmp_path, say_tones):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tone_aligner):
-    """Return a function from arguments to (exit code, standard output, standard error)."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")  # so that main's own setting does not stay
-    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+def run(run, monkeypatch, tone_aligner):
+    """Run the command with an aligner that hears tones."""
     monkeypatch.setattr(alignment, "load_aligner", lambda name, **_: tone_aligner(name))
     monkeypatch.setattr(labelling_module, "load_aligner", lambda name, **_: tone_aligner(name))
-
-    def run_(*arguments):
-        with pytest.raises(SystemExit) as exit_:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run_
+    return run
 
 
 def test_the_table_tells_words_confidence_and_what_was_left_out(run, manifest):

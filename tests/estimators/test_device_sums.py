@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from foretune.estimators import Moments, moments
-from foretune.estimators.device_sums import PANEL, DeviceSums, as_tensor, on_accelerator
+from foretune.estimators.device_sums import PANEL, DeviceSums, on_accelerator
+from foretune.estimators.validation import as_tensor
 
 DEVICES = [
     "cpu",

@@ -23,7 +23,6 @@ from foretune.models.pretraining.shipping import ship
 from foretune.models.pretraining.slices import SliceReconstruction
 from foretune.models.pretraining.transducer import Transducer
 from foretune.models.pretraining.words import WordClassification
-from foretune.tasks.embedded.corpus import pretraining_corpus
 from foretune.tasks.utterance import Utterance
 
 SMALL = 24
@@ -32,17 +31,6 @@ ZOO = [name for name, recipe in RECIPES.items() if recipe.objective != "alignmen
 TOLERANCE = 1e-4
 MOST = 6e6
 """Bytes that one encoder's weights may have; ten times that for the zoo."""
-
-
-@pytest.fixture(scope="module")
-def corpus() -> list[Utterance]:
-    return pretraining_corpus(SMALL)
-
-
-@pytest.fixture
-def spoken(corpus: list[Utterance], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speak the corpus once for the whole module."""
-    monkeypatch.setattr(stages, "pretraining_corpus", lambda utterances: corpus[:utterances])
 
 
 def small(name: str, **changes: object) -> Recipe:

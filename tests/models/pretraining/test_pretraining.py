@@ -23,17 +23,6 @@ SMALL = 24
 """Utterances of the corpus in these tests."""
 
 
-@pytest.fixture(scope="module")
-def corpus() -> list[Utterance]:
-    return pretraining_corpus(SMALL)
-
-
-@pytest.fixture
-def spoken(corpus: list[Utterance], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speak the corpus once for the whole module."""
-    monkeypatch.setattr(stages, "pretraining_corpus", lambda utterances: corpus[:utterances])
-
-
 def small(objective: str, **changes: object) -> Recipe:
     recipe = RECIPES[objective]
     return replace(recipe, layers=2, batch=4, utterances=SMALL, **changes)
