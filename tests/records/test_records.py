@@ -244,7 +244,7 @@ class TestLatestAndCompact:
             writer.join(0.2)  # it cannot end before the file is replaced
             return found
 
-        monkeypatch.setattr(records, "read", read_while_another_writes)
+        monkeypatch.setattr(records.files, "read", read_while_another_writes)
         records.compact(path)
         writer.join()
         assert read(path) == [score(score=1.0), tuning()]

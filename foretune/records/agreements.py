@@ -1,0 +1,121 @@
+"""How well estimators agree with the ground truth."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .schema import RecordBase
+
+
+class AgreementRecord(RecordBase):
+    """How well an estimator's scores agree with the ground truth in one setting.
+
+    The candidates are the layers of `model`, or, with `model` = `all`, models. Where the estimator
+    gave no score for one of them, `status` is `failed`, `error` says why, and there is no statistic.
+
+    Attributes:
+        layer_policy: how a model's layers make its score (`last`, `best`, `mean`); `each` for layers.
+        names: the candidates: layer numbers or models.
+        scores: one a candidate, higher predicts better transfer.
+        values: the metric after fine-tuning, in its own direction, mean over seeds.
+        deviations: the standard deviation of that over seeds; None with a single seed.
+        seeds: the least number of seeds that a candidate was fine-tuned with.
+        smooth_p_value: see `agreement.smooth_p_value`; None for models.
+        regret: the best value less that of the candidate with the best score, in the metric's unit.
+        regret_at_3: the same for the best of the three candidates with the best scores.
+        score_seconds: what the scores of all candidates cost: forward passes, statistics, scores.
+        fine_tune_seconds: what fine-tuning all candidates with one seed costs.
+        cost_ratio: the latter over the former.
+        least_spearman: the gate that was applied; None where there is none.
+        largest_p_value: likewise.
+        reason: why a gate is low or absent.
+        passed: whether the gates hold.
+    """
+
+    kind: Literal["agreement"] = "agreement"
+    setting: Literal["layers", "models"]
+    estimator: str
+    layer_policy: str
+    status: Literal["done", "failed"] = "done"
+    error: str = ""
+    metric: str
+    direction: Literal["higher", "lower"]
+    candidates: int
+    names: list[str]
+    scores: list[float | None]
+    values: list[float]
+    deviations: list[float | None]
+    seeds: int
+    spearman: float | None
+    p_value: float | None
+    smallest_p_value: float
+    p_value_error: float = 0.0
+    smooth_p_value: float | None
+    kendall: float | None
+    weighted_kendall: float | None
+    regret: float | None
+    regret_at_3: float | None
+    score_seconds: float
+    fine_tune_seconds: float
+    cost_ratio: float | None
+    least_spearman: float | None = None
+    largest_p_value: float | None = None
+    reason: str = ""
+    passed: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str, str]:
+        """Return which cell of the grid this is."""
+        return (self.suite, self.task, self.setting, self.model, self.estimator, self.layer_policy)
+
+
+class PublishedRecord(RecordBase):
+    """How well a ranking agrees with published results of real models, without any weights.
+
+    The candidates are those of a table that ships (`suite` is its name, `data_revision` its hash), so
+    neither their names nor their values are repeated here.
+
+    Attributes:
+        estimator: what ranks the candidates.
+        truth: what the ranking is held against: the published metric, or the ranks printed beside it.
+        candidates: how many.
+        exact: whether every permutation was counted for `p_value`.
+        low: lower end of the 95 % bootstrap interval of ρ over candidates; None for few of them.
+        high: upper end.
+        regret: as in an agreement, in the metric's unit.
+        regret_at_3: likewise.
+        regret_by_chance: what choosing one at random loses on average.
+        printed_spearman: what the source itself says; None where it does not.
+        printed_p_value: likewise.
+        score_seconds: what the source says that scores cost; None where it does not.
+        fine_tune_seconds: likewise of fine-tuning.
+    """
+
+    kind: Literal["published"] = "published"
+    setting: Literal["layers", "models"]
+    estimator: str
+    truth: Literal["metric", "printed ranks"] = "metric"
+    metric: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    candidates: int
+    spearman: float
+    p_value: float
+    p_value_error: float
+    exact: bool
+    low: float | None = None
+    high: float | None = None
+    kendall: float
+    weighted_kendall: float
+    regret: float
+    regret_at_3: float
+    regret_by_chance: float
+    printed_spearman: float | None = None
+    printed_p_value: float | None = None
+    score_seconds: float | None = None
+    fine_tune_seconds: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str, str]:
+        """Return which cell of which table this is."""
+        return (self.suite, self.task, self.setting, self.model, self.estimator, self.truth)
