@@ -1,4 +1,4 @@
-"""The command `foretune`: rank, align, list, check, tune, judge, pretrain, report.
+"""The command `foretune`: rank, align, list, check, tune, judge, pretrain, report, compare.
 
 What the user gave and cannot be used is one line on standard error, and exit code 2. Heavy imports
 happen inside the commands, so that `--help` answers at once.
@@ -54,6 +54,7 @@ app.command()(commands.tune)
 app.command()(commands.judge)
 app.command()(commands.pretrain)
 app.command()(commands.report)
+app.command()(commands.compare)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: what follows the command's name; that of the process by default.
 
     Raises:
-        SystemExit: always; 0 where all went well, 1 where fine-tuning runs failed, 2 where something
-            given cannot be used.
+        SystemExit: always; 0 where all went well, 1 where fine-tuning runs failed, a promise is broken
+            or a run is worse than the saved one, 2 where something given cannot be used.
     """
     # the libraries' own remarks and bars would stand between ours
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -1,8 +1,9 @@
 """The commands, by what they are for; `foretune.cli` puts them together."""
 
+from .comparison import compare
 from .fine_tuning import pretrain, tune
 from .inspection import check, list_
 from .ranking import align, rank
 from .results import judge, report
 
-__all__ = ["align", "check", "judge", "list_", "pretrain", "rank", "report", "tune"]
+__all__ = ["align", "check", "compare", "judge", "list_", "pretrain", "rank", "report", "tune"]
