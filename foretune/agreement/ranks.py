@@ -1,0 +1,44 @@
+"""Ranks in exact arithmetic, and the checks of scores and values that all statistics share."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.stats
+from numpy.typing import ArrayLike, NDArray
+
+from foretune.tasks.errors import InputError
+
+
+def checked(scores: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return scores and values as arrays of shape (candidates,).
+
+    Raises:
+        InputError: fewer than two candidates, different lengths, or a value is not finite.
+    """
+    x, y = np.asarray(scores, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    for name, array in (("scores", x), ("values", y)):
+        if array.ndim != 1:
+            raise InputError(f"{name}: shape {array.shape}, must be (candidates,)")
+        if not np.isfinite(array).all():
+            raise InputError(f"{name}: NaN or infinity at {int(np.argmin(np.isfinite(array)))}; leave it out")
+    if len(x) != len(y):
+        raise InputError(f"scores: {len(x)} candidates, but values: {len(y)}; give one of each a candidate")
+    if len(x) < 2:
+        raise InputError(f"scores: {len(x)} candidates; a ranking needs at least two")
+    return x, y
+
+
+def constant(x: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
+    """Whether all scores, or all values, are the same: nothing is ranked then."""
+    return bool((x == x[0]).all() or (y == y[0]).all())
+
+
+def integer_ranks(x: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return average ranks times their common denominator (1, or 2 with ties), so that sums are exact."""
+    doubled = np.rint(2 * scipy.stats.rankdata(x)).astype(np.int64)
+    return doubled // 2 if not (doubled % 2).any() else doubled
+
+
+def deviation(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
+    """Return n² times the covariance of two integer rankings, exactly."""
+    return len(a) * int(a @ b) - int(a.sum()) * int(b.sum())
