@@ -62,7 +62,7 @@ def _register(tasks: dict[str, Task], task: object, origin: str) -> None:
 
 
 def get_task(name: str) -> Task:
-    """Return the task of this name.
+    """Return the task of this name, such as `asr`, or a part of one, such as `multilingual_asr:de`.
 
     Raises:
         InputError: there is none; the message suggests the nearest names.
@@ -72,6 +72,9 @@ def get_task(name: str) -> Task:
     tasks = _registry()
     if name in tasks:
         return tasks[name]
+    whole, _, part = name.partition(":")
+    if part and whole in tasks:
+        return tasks[whole].part(part)
     beginning = [task for task in tasks if task.startswith(name.lower())]
     nearest = difflib.get_close_matches(name.lower().replace("-", "_"), tasks, n=2, cutoff=0.5)
     by_code = [task.name for task in tasks.values() if task.code.lower() == name.lower()]

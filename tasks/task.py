@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .errors import InputError
@@ -36,6 +37,7 @@ class Task:
             characters, a space between phones.
         measured_by: a column; the metrics are also given for each of its values, if the test part has
             two or more, as `METRIC:VALUE`.
+        only: of a part of a task (see `part`), the value of that column.
     """
 
     name: str
@@ -52,6 +54,46 @@ class Task:
     normalise: Callable[[str], str] = normalise_transcript
     separator: str = ""
     measured_by: str | None = None
+    only: str | None = None
+
+    def part(self, value: str) -> Task:
+        """Return the task on the part of its data that has a value in the column `measured_by`.
+
+        Raises:
+            InputError: the task is not measured by any column, or is a part itself.
+        """
+        if self.measured_by is None or self.only is not None:
+            raise InputError(f"unknown task {self.name}:{value}: {self.name} has no parts")
+        return replace(
+            self,
+            name=f"{self.name}:{value}",
+            title=f"{self.title} ({value})",
+            only=value,
+            embedded=lambda: self.part(value).restrict(self.embedded()),
+        )
+
+    def restrict(self, data: TaskData) -> TaskData:
+        """Return the part of the data that the task is about: all, but of a part of a task.
+
+        Args:
+            data: of the whole task; of the part itself, it is returned as it is.
+
+        Raises:
+            InputError: no training or no test utterance has the value.
+        """
+        if self.only is None or self.measured_by is None:
+            return data
+        column, value = self.measured_by, self.only
+        if data.task == self.name and {each.value(column) for each in (*data.train, *data.test)} == {value}:
+            return data
+        train = [utterance for utterance in data.train if utterance.value(column) == value]
+        test = [utterance for utterance in data.test if utterance.value(column) == value]
+        if not train or not test:
+            values = [each.value(column) for each in (*data.train, *data.test)]
+            found = ", ".join(sorted({each for each in values if each is not None})) or "none"
+            raise InputError(f"{column} {value}: not in both parts of the data, which have {found}")
+        revision = hashlib.sha256(f"{data.revision} {value}".encode()).hexdigest()[:12]
+        return replace(data, task=self.name, revision=revision, train=train, test=test)
 
     def target(self, utterance: Utterance) -> str:
         """Return the label (or transcript) that the task predicts for an utterance.

@@ -24,7 +24,7 @@ from foretune.tasks.metrics import (
     unweighted_accuracy,
     word_error_rate,
 )
-from foretune.tasks.multilingual_asr import MULTILINGUAL_ASR, in_language
+from foretune.tasks.multilingual_asr import MULTILINGUAL_ASR
 from foretune.tasks.phoneme_recognition import PHONEME_RECOGNITION
 from foretune.tasks.speaker_identification import SPEAKER_IDENTIFICATION
 
@@ -113,19 +113,32 @@ def test_one_language_is_no_group(languages: tuple[str | None, ...]) -> None:
     assert set(MULTILINGUAL_ASR.measure(in_languages(*languages), ["ab cd", "ab cd"])) == {"wer", "cer"}
 
 
-def test_data_of_one_language_is_a_part_of_the_data() -> None:
+def test_a_part_of_a_task_is_a_task_on_a_part_of_its_data() -> None:
     utterances = in_languages("de", "pl", "de", "pl", "de")
     data = TaskData("multilingual_asr", "local", "abc", utterances[:3], utterances[3:])
-    german = in_language(data, "de")
+    task = get_task("multilingual_asr:de")
+    german = task.restrict(data)
+    assert task.name == german.task == "multilingual_asr:de"
     assert [each.id for each in german.train] == ["0", "2"]
     assert [each.id for each in german.test] == ["4"]
+    assert task.restrict(german) is german
+    assert MULTILINGUAL_ASR.restrict(data) is data
+    assert task.measure(german.test, ["ab cd"]) == {"wer": 0.0, "cer": 0.0}
     revisions = {
-        in_language(replace(data, revision=of), name).revision for of in "ab" for name in ("de", "pl")
+        MULTILINGUAL_ASR.part(name).restrict(replace(data, revision=of)).revision
+        for of in "ab"
+        for name in ("de", "pl")
     }
     assert len(revisions) == 4
     assert {len(revision) for revision in revisions} == {12}
     with pytest.raises(InputError, match="language fr: not in both parts of the data, which have de, pl"):
-        in_language(data, "fr")
+        get_task("multilingual_asr:fr").restrict(data)
+
+
+@pytest.mark.parametrize("name", ["asr:de", "multilingual_asr:", "nothing:de"])
+def test_other_tasks_have_no_parts(name: str) -> None:
+    with pytest.raises(InputError, match="unknown task"):
+        get_task(name)
 
 
 def test_tokens_are_characters_or_phones() -> None:
