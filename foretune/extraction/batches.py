@@ -14,13 +14,18 @@ CPU_BATCH_SECONDS = 16.0
 """Default budget of a batch on a CPU, in seconds of speech and padding: more no longer helps a core, and
 what it works on leaves the cache."""
 
+WIDE = 512
+"""Features a frame from which that is so with half as much speech."""
+
 ACCELERATOR_BATCH_SECONDS = 60.0
 """Default budget elsewhere."""
 
 
 def default_batch_seconds(candidate: Candidate) -> float:
     """Return the budget of a batch where none is given."""
-    return CPU_BATCH_SECONDS if candidate.device.type == "cpu" else ACCELERATOR_BATCH_SECONDS
+    if candidate.device.type != "cpu":
+        return ACCELERATOR_BATCH_SECONDS
+    return CPU_BATCH_SECONDS / (2 if max(candidate.dimensions) >= WIDE else 1)
 
 
 def samples(utterance: Utterance) -> int:

@@ -8,6 +8,9 @@ needs no transposing. A convolution over (channels, time) copies, pads and reord
 A group norm that norms each channel of the first convolution over time costs nothing: the mean and variance
 of what a filter w gives are w'm and w'Sw, of the mean m and the covariance S of the waveform's windows,
 so the norm becomes part of the filters.
+
+A waveform is convolved in stretches of `STRETCH` frames: what the first layers give, hundreds of numbers for
+each sample of the waveform, stays in the cache and in memory that is there already.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+STRETCH = 100
+"""Frames of the last convolution that are computed at a time (2 s in wav2vec 2.0)."""
 
 
 class _Layer(NamedTuple):
@@ -61,20 +67,40 @@ class StridedConvolutions:
 
     def __call__(self, waveforms: Tensor) -> Tensor:
         """Return features (batch, frames, channels) of waveforms (batch, samples)."""
-        weights = [_taps(layer.convolution) for layer in self._layers]
-        # one after the other: what one layer leaves stays in the cache for the next
+        weights = [_taps(layer.convolution) for layer in self._layers[1:]]
         return torch.stack([self._convolve(waveform, weights) for waveform in waveforms])
 
     def _convolve(self, waveform: Tensor, weights: list[list[Tensor]]) -> Tensor:
+        filters, bias = _first_filters(waveform, self._layers[0])
+        field, stride = self._field()
+        frames = (len(waveform) - field) // stride + 1
+        return torch.cat(
+            [
+                self._stretch(waveform[start * stride : (stop - 1) * stride + field], filters, bias, weights)
+                for start in range(0, frames, STRETCH)
+                for stop in [min(start + STRETCH, frames)]
+            ]
+        )
+
+    def _stretch(
+        self, waveform: Tensor, filters: Tensor, bias: Tensor | None, weights: list[list[Tensor]]
+    ) -> Tensor:
         first = self._layers[0]
-        hidden = _over_waveform(waveform, first)
-        if isinstance(first.norm, nn.LayerNorm):
-            hidden = first.norm(hidden)
-        hidden = first.activation(hidden)
-        for layer, taps in zip(self._layers[1:], weights[1:], strict=True):
+        windows = _windows(waveform, first.convolution).contiguous()
+        hidden = windows @ filters.T if bias is None else torch.addmm(bias, windows, filters.T)
+        hidden = first.activation(first.norm(hidden) if isinstance(first.norm, nn.LayerNorm) else hidden)
+        for layer, taps in zip(self._layers[1:], weights, strict=True):
             hidden = _over_features(hidden, layer.convolution, taps)
             hidden = layer.activation(hidden if layer.norm is None else layer.norm(hidden))
         return hidden
+
+    def _field(self) -> tuple[int, int]:
+        """Return the samples that a frame hears, and those from one frame to the next."""
+        field = stride = 1
+        for layer in self._layers:
+            field += (layer.convolution.kernel_size[0] - 1) * stride
+            stride *= layer.convolution.stride[0]
+        return field, stride
 
 
 def _is_plain(convolution: object) -> bool:
@@ -98,21 +124,24 @@ def _taps(convolution: nn.Conv1d) -> list[Tensor]:
     return [part.flatten(0, 1).contiguous() for part in torch.split(taps, convolution.stride[0])]
 
 
-def _over_waveform(waveform: Tensor, layer: _Layer) -> Tensor:
-    """Return the first convolution, (frames, channels), and its group norm, where it has one."""
-    windows = waveform.unfold(0, layer.convolution.kernel_size[0], layer.convolution.stride[0]).contiguous()
-    filters = layer.convolution.weight[:, 0]  # (channels, kernel)
-    bias = layer.convolution.bias
-    if isinstance(layer.norm, nn.GroupNorm):
-        exact = windows.double()
-        mean = exact.mean(dim=0)
-        covariance = (exact - mean).T @ (exact - mean) / len(exact)
-        of_filters = filters.double()
-        variance = ((of_filters @ covariance) * of_filters).sum(dim=1)
-        scale = layer.norm.weight.double() * torch.rsqrt(variance + layer.norm.eps)
-        bias = (layer.norm.bias.double() - scale * (of_filters @ mean)).float()
-        filters = (scale[:, None] * of_filters).float()
-    return windows @ filters.T if bias is None else torch.addmm(bias, windows, filters.T)
+def _windows(waveform: Tensor, convolution: nn.Conv1d) -> Tensor:
+    """Return what each frame of a convolution hears, (frames, kernel), without copying."""
+    return waveform.unfold(0, convolution.kernel_size[0], convolution.stride[0])
+
+
+def _first_filters(waveform: Tensor, layer: _Layer) -> tuple[Tensor, Tensor | None]:
+    """Return the filters (channels, kernel) and the bias of the first convolution, with its group norm."""
+    filters = layer.convolution.weight[:, 0]
+    if not isinstance(layer.norm, nn.GroupNorm):
+        return filters, layer.convolution.bias
+    exact = _windows(waveform, layer.convolution).double()
+    mean = exact.mean(dim=0)
+    covariance = (exact - mean).T @ (exact - mean) / len(exact)
+    of_filters = filters.double()
+    variance = ((of_filters @ covariance) * of_filters).sum(dim=1)
+    scale = layer.norm.weight.double() * torch.rsqrt(variance + layer.norm.eps)
+    bias = (layer.norm.bias.double() - scale * (of_filters @ mean)).float()
+    return (scale[:, None] * of_filters).float(), bias
 
 
 def _over_features(hidden: Tensor, convolution: nn.Conv1d, taps: list[Tensor]) -> Tensor:

@@ -52,7 +52,7 @@ def waveforms(samples, offset=0.3):
 @pytest.mark.parametrize(
     ("norm", "bias"), [("group", True), ("group", False), ("layer", True), ("layer", False)]
 )
-@pytest.mark.parametrize("samples", [400, 1_237])
+@pytest.mark.parametrize("samples", [400, 1_237, 12_345])  # the longest in several stretches
 def test_it_is_the_modules_own_function(stack, norm, bias, samples):
     module = front_end(*stack, norm, bias)
     products = StridedConvolutions.of(module)
