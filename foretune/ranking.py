@@ -16,6 +16,7 @@ from foretune.models.candidate import Candidate
 from foretune.records import ScoreRecord, provenance
 from foretune.scoring import Layers, score_candidate
 from foretune.tasks import get_task
+from foretune.tasks.corpora import read_name
 from foretune.tasks.errors import InputError
 from foretune.tasks.manifest import load_manifest, load_recordings
 from foretune.tasks.task import Task
@@ -75,6 +76,7 @@ def rank(
     layers: Layers = "all",
     estimator: str = "logme",
     source: str | os.PathLike[str] | Sequence[Utterance] | None = None,
+    utterances: int | None = None,
     aligner: str | None = None,
     silence: str = "drop",
     frame_stride: int = 1,
@@ -92,15 +94,18 @@ def rank(
 
     Args:
         task: by name, or a task of your own.
-        data: a manifest (CSV, TSV, JSON lines, Parquet) or audio folder with your speech, loaded
-            task data, or None for the task's embedded speech.
+        data: a manifest (CSV, TSV, JSON lines, Parquet) or audio folder with your speech; a corpus by name,
+            `NAME:FOLDER` or, from the hub, `NAME[/CONFIG,…][@REVISION]` (see `foretune list corpora`);
+            loaded task data; or None for the task's embedded speech.
         models: names as `foretune.models.load_candidate` takes them, `all` for all that ship, or
             loaded candidates.
         layers: `all`, the `last` of each candidate, or a list of layers that every one has.
         estimator: by name.
         source: for estimators that compare with pre-training speech: a manifest or audio folder of
-            it (no labels needed), utterances, or `embedded` for what the shipped models were
-            pre-trained on; by default that of `data`, if it has any.
+            it (no labels needed), a corpus by name, utterances, or `embedded` for what the shipped models
+            were pre-trained on; by default that of `data`, if it has any.
+        utterances: at most so many of each part of a corpus that is named, drawn by `seed`; by default all
+            that are in its folder, and 1,000 from the hub.
         aligner: what aligns transcripts with speech for a sequence task (see `load_aligner`); by default
             the one that ships, where utterances have no true times.
         silence: what becomes of frames in which nothing is said: `drop`, `own-class` or `nearest`.
@@ -123,7 +128,9 @@ def rank(
     task = get_task(task) if isinstance(task, str) else task
     get_estimator(estimator)  # before anything that takes time
     chosen = _candidates([models] if isinstance(models, str) else models)
-    loaded = load_data(task, data, source=source, skip_bad=skip_bad, report=report)
+    loaded = load_data(
+        task, data, source=source, utterances=utterances, skip_bad=skip_bad, seed=seed, report=report
+    )
     labelling = label_frames(
         task,
         loaded,
@@ -161,19 +168,27 @@ def load_data(
     data: str | os.PathLike[str] | TaskData | None,
     *,
     source: str | os.PathLike[str] | Sequence[Utterance] | None = None,
+    utterances: int | None = None,
     skip_bad: bool = False,
+    seed: int = 0,
     report: Callable[[str], None] | None = None,
 ) -> TaskData:
     """Load a task's data; the arguments are those of `rank`.
 
     Raises:
-        InputError: a manifest cannot be used, or the data are of another task.
+        InputError: a manifest or a corpus cannot be used, the data are of another task, or so many
+            utterances are asked for where no corpus is named.
     """
     settings: dict[str, Any] = {"skip_bad": skip_bad} | ({"report": report} if report else {})
+    corpora = {text: read_name(str(text)) for text in (data, source) if isinstance(text, str | os.PathLike)}
+    if utterances is not None and not any(corpora.values()):
+        raise InputError(f"--utterances {utterances}: for a corpus that is named; shorten your data instead")
     if data is None:
         loaded = task.embedded()
     elif isinstance(data, TaskData):
         loaded = data
+    elif named := corpora[data]:
+        loaded = named.load(task.name, utterances=utterances, seed=seed)
     else:
         loaded = load_manifest(Path(data), task, **settings)
     if loaded.task != task.name:
@@ -185,6 +200,8 @@ def load_data(
             from foretune.tasks.embedded.corpus import source_speech
 
             source = source_speech()
+        elif named := corpora[source]:
+            source = named.load(named.corpus.tasks[0], utterances=utterances, seed=seed).train
         else:
             source = load_recordings(Path(source), **settings)
     return dataclasses.replace(loaded, source=tuple(source))

@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     MODELS = "models"
     TASKS = "tasks"
+    CORPORA = "corpora"
     ESTIMATORS = "estimators"
 
 
@@ -34,7 +35,7 @@ def list_(
         Pool, typer.Option(help="Which models: those that ship, or known ones on the hub.")
     ] = Pool.SHIPPED,
 ) -> None:
-    """List the models that ship or that the hub has, the tasks, or the estimators.
+    """List the models that ship or that the hub has, the tasks, corpora of real speech, or the estimators.
 
     Examples:
     - `foretune list estimators`
@@ -58,6 +59,8 @@ def list_(
             for each in TASKS.values()
         ]
         show_table("tasks", columns, rows)
+    elif kind is Kind.CORPORA:
+        _list_corpora()
     else:
         from foretune.estimators import ESTIMATORS, load_plugins
 
@@ -78,6 +81,19 @@ def list_(
                 for each in ESTIMATORS.values()
             ],
         )
+
+
+def _list_corpora() -> None:
+    from foretune.tasks.corpora import CORPORA
+
+    columns = ["name", "tasks", "licence", "size", "on the hub", "to be got by hand", "what its folder holds"]
+    rows = []
+    for each in CORPORA.values():
+        place = "–" if each.hub is None else each.hub.repository
+        rows.append(
+            [each.name, ", ".join(each.tasks), each.licence, each.size, place, each.by_hand, each.layout]
+        )
+    show_table("corpora: --data NAME:FOLDER, or --data NAME where it is on the hub", columns, rows)
 
 
 def check(

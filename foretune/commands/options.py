@@ -32,6 +32,14 @@ AlignerOption = Annotated[
         "or owner/model on the hub. By default the one that ships, where there are no true times."
     ),
 ]
+Utterances = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="At most so many of each part of a corpus that is named; by default all that are in its folder, "
+        "and 1,000 from the hub.",
+    ),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows of a manifest out and go on.")]
 
 

@@ -17,7 +17,7 @@ from foretune.terminal import (
     write_lines,
 )
 
-from .options import AlignerOption, Device, LayersOption, Precision, SkipBad, chosen_layers
+from .options import AlignerOption, Device, LayersOption, Precision, SkipBad, Utterances, chosen_layers
 
 
 def rank(
@@ -31,21 +31,23 @@ def rank(
         ),
     ],
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Your speech: CSV, TSV, JSON lines or Parquet with the columns path, text, speaker, emotion "
-            "or label, and optionally split; or an audio folder. The embedded speech by default."
+            "or label, and optionally split; or an audio folder. Or a corpus: NAME:FOLDER, or NAME from the "
+            "hub; see `foretune list corpora`. The embedded speech by default."
         ),
     ] = None,
     layers: LayersOption = "all",
     estimator: Annotated[str, typer.Option(help="What scores; see `foretune list estimators`.")] = "logme",
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Speech from the models' pre-training, for estimators that compare with it: a manifest or "
-            "folder, or embedded for that of the shipped models."
+            help="Speech from the models' pre-training, for estimators that compare with it: a manifest, "
+            "folder or corpus, or embedded for that of the shipped models."
         ),
     ] = None,
+    utterances: Utterances = None,
     aligner: AlignerOption = None,
     silence: Annotated[
         str, typer.Option(help="Frames in which nothing is said: drop, own-class or nearest.")
@@ -85,6 +87,7 @@ def rank(
     - `foretune rank --task emotion_recognition --data manifest.csv --model all --layers last`
     - `foretune rank --task speaker_identification --data recordings --model ./encoder --json out.json`
     - `foretune rank --task asr --model hubert --estimator sliced_wasserstein`
+    - `foretune rank --task keyword_spotting --data speech-commands:/data/words --model microsoft/wavlm-base`
     """
     check_output(json, "--json")
     depths = chosen_layers(layers)
@@ -98,6 +101,7 @@ def rank(
             layers=depths,
             estimator=estimator,
             source=source,
+            utterances=utterances,
             aligner=aligner,
             silence=silence,
             frame_stride=frame_stride,

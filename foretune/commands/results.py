@@ -9,21 +9,22 @@ import typer
 
 from foretune.terminal import check_output, progress_bars, say, show_agreements
 
-from .options import LOCAL_RECORDS, RECORDS, TUNING_RECORDS, AlignerOption, Device, SkipBad
+from .options import LOCAL_RECORDS, RECORDS, TUNING_RECORDS, AlignerOption, Device, SkipBad, Utterances
 
 
 def judge(
     *,
     task: Annotated[str, typer.Option(help="What the speech is used for.")],
-    data: Annotated[Path, typer.Option(help="The speech that was fine-tuned on, as for tune.")],
+    data: Annotated[str, typer.Option(help="The speech that was fine-tuned on, as for tune.")],
     model: Annotated[list[str], typer.Option(help="A fine-tuned candidate, once for each, or all.")],
     tuning: Annotated[Path, typer.Option(help="The records that tune wrote.")] = TUNING_RECORDS,
     estimator: Annotated[
         list[str] | None, typer.Option(help="What scores, once for each; all by default.")
     ] = None,
     source: Annotated[
-        Path | None, typer.Option(help="Speech from the models' pre-training, as for rank.")
+        str | None, typer.Option(help="Speech from the models' pre-training, as for rank.")
     ] = None,
+    utterances: Utterances = None,
     output: Annotated[Path, typer.Option(help="Each agreement is added to this file.")] = LOCAL_RECORDS,
     suite: Annotated[str, typer.Option(help="Name under which the results are reported.")] = "local",
     aligner: AlignerOption = None,
@@ -44,7 +45,7 @@ def judge(
     from foretune.tasks import get_task
 
     declared = get_task(task)
-    loaded = load_data(declared, data, source=source, skip_bad=skip_bad, report=say)
+    loaded = load_data(declared, data, source=source, utterances=utterances, skip_bad=skip_bad, report=say)
     with progress_bars(speech=True) as progress:
         cells = local.judge(
             declared,

@@ -44,7 +44,10 @@ class Hub:
         splits: the hub's names of the training and the test part.
         columns: the hub's column of each field of an utterance that it gives: text, speaker, label.
         languages: the language of each config, where configs are languages.
-        revision: a branch or commit; empty for the newest, since none was looked up for lack of a network.
+        together: the configs that are read together for `multilingual_asr`.
+        whole: fetched as a whole and drawn from, where otherwise no more is read than the first rows: these
+            are not a fair part of a corpus that is sorted by label.
+        revision: a branch or commit; empty for the newest, where none is known that holds the columns above.
     """
 
     repository: str
@@ -52,6 +55,8 @@ class Hub:
     splits: Mapping[Literal["train", "test"], str]
     columns: Mapping[str, str]
     languages: Mapping[str, str] = field(default_factory=dict)
+    together: tuple[str, ...] = ()
+    whole: bool = False
     revision: str = ""
 
 
@@ -65,6 +70,9 @@ class Corpus:
         tasks: what it serves, the usual task first.
         layout: what its folder holds, in a line.
         reference: the paper.
+        licence: of the recordings; what it asks for where it is none of the usual ones.
+        size: hours, or recordings, and speakers.
+        by_hand: what has to be got by hand before its folder can be given.
         read: lists the recordings of a folder.
         label_of: turns a label of the hub into the task's; empty where the recording is left out.
         hub: where it can be streamed from; None where users bring the folder.
@@ -75,9 +83,23 @@ class Corpus:
     tasks: tuple[str, ...]
     layout: str
     reference: str
+    licence: str
+    size: str
+    by_hand: str
     read: Callable[[Path], list[Recording]]
     hub: Hub | None = None
     label_of: Callable[[str], str] = str
+
+
+def check_serves(corpus: Corpus, task: str) -> str:
+    """Return the task's name.
+
+    Raises:
+        InputError: the corpus does not serve it.
+    """
+    if task not in corpus.tasks:
+        raise InputError(f"{corpus.name}: does not serve the task {task}; give {' or '.join(corpus.tasks)}")
+    return task
 
 
 def assemble(
@@ -105,10 +127,7 @@ def assemble(
     """
     from .. import get_task
 
-    if task_name not in corpus.tasks:
-        raise InputError(
-            f"{corpus.name}: does not serve the task {task_name}; give {' or '.join(corpus.tasks)}"
-        )
+    check_serves(corpus, task_name)
     if not recordings:
         raise InputError(f"{corpus.name}: no recordings found; the folder must hold {corpus.layout}")
     task = get_task(task_name)

@@ -59,5 +59,8 @@ CREMA_D = Corpus(
     tasks=("emotion_recognition", "speaker_identification"),
     layout="AudioWAV/ACTOR_SENTENCE_EMOTION_LEVEL.wav",
     reference="Cao et al., 2014, IEEE Trans. Affective Computing",
+    licence="ODbL 1.0",
+    size="7,442 recordings, 91 actors",
+    by_hand="clone github.com/CheyneyComputerScience/CREMA-D with git-lfs",
     read=read,
 )

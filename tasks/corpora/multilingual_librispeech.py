@@ -80,6 +80,9 @@ MULTILINGUAL_LIBRISPEECH = Corpus(
     tasks=("multilingual_asr", "asr"),
     layout="mls_LANGUAGE/{train,dev,test}/ with transcripts.txt and audio/SPEAKER/BOOK/*.flac or *.opus",
     reference="Pratap et al., 2020, arXiv:2012.03411",
+    licence="CC BY 4.0",
+    size="50,500 h, 44,500 of them English",
+    by_hand="mls_LANGUAGE from openslr.org/94; none where it is streamed",
     read=read,
     hub=Hub(
         repository="facebook/multilingual_librispeech",
@@ -87,5 +90,7 @@ MULTILINGUAL_LIBRISPEECH = Corpus(
         splits={"train": "9_hours", "test": "test"},
         columns={"id": "id", "text": "transcript", "speaker": "speaker_id"},
         languages=LANGUAGES,
+        together=tuple(language for language in LANGUAGES if language != "english"),
+        revision="2e83e61823b4c47dcbcb1980bb88601274127609",
     ),
 )

@@ -55,5 +55,8 @@ RAVDESS = Corpus(
     tasks=("emotion_recognition",),
     layout="Actor_NN/MM-CC-EE-II-SS-RR-AA.wav",
     reference="Livingstone and Russo, 2018, PLoS ONE 13(5)",
+    licence="CC BY-NC-SA 4.0",
+    size="1,440 spoken recordings, 24 actors",
+    by_hand="Audio_Speech_Actors_01-24.zip from zenodo.org/records/1188976",
     read=read,
 )

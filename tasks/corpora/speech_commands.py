@@ -55,6 +55,9 @@ SPEECH_COMMANDS = Corpus(
     tasks=("keyword_spotting",),
     layout="WORD/*_nohash_*.wav and testing_list.txt",
     reference="Warden, 2018, arXiv:1804.03209",
+    licence="CC BY 4.0",
+    size="105,829 words (0.02) or 64,727 (0.01), 1 s each",
+    by_hand="none: fetched (1.5 GB); a folder is speech_commands_v0.02.tar.gz, unpacked",
     read=read,
     label_of=label_of,
     hub=Hub(
@@ -63,6 +66,7 @@ SPEECH_COMMANDS = Corpus(
         splits={"train": "train", "test": "test"},
         columns={"label": "label", "speaker": "speaker_id"},
         languages={"v0.01": "en", "v0.02": "en"},
+        whole=True,
         revision="refs/convert/parquet",  # datasets no longer runs the script of the main branch
     ),
 )

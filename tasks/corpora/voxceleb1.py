@@ -46,5 +46,8 @@ VOXCELEB1 = Corpus(
     tasks=("speaker_identification",),
     layout="wav/SPEAKER/VIDEO/*.wav and iden_split.txt",
     reference="Nagrani et al., 2017, arXiv:1706.08612",
+    licence="CC BY 4.0 (annotations; the videos are their owners')",
+    size="153,516 recordings, 352 h, 1,251 speakers",
+    by_hand="wav files by request at robots.ox.ac.uk/~vgg/data/voxceleb, with iden_split.txt from there",
     read=read,
 )

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from foretune.tasks import TASKS, InputError, TaskData
-from foretune.tasks.corpora import CORPORA, get_corpus, load_corpus
+from foretune.tasks.corpora import CORPORA, Corpus, Recording, get_corpus, load_corpus, read_name
 
 RATE = 16_000
 
@@ -151,6 +151,12 @@ class TestEveryCorpus:
         assert set(CORPORA[name].tasks) <= set(TASKS)
 
     @pytest.mark.parametrize("name", CORPORA)
+    def test_says_what_it_may_be_used_for_and_what_has_to_be_got(self, name: str) -> None:
+        corpus = CORPORA[name]
+        assert all((corpus.licence, corpus.size, corpus.by_hand, corpus.layout, corpus.reference))
+        assert corpus.hub is not None or not corpus.by_hand.startswith("none")
+
+    @pytest.mark.parametrize("name", CORPORA)
     def test_loads_for_each_of_its_tasks(self, name: str, tmp_path: Path) -> None:
         folder = WRITERS[name](tmp_path)
         for task in CORPORA[name].tasks:
@@ -225,6 +231,84 @@ class TestArguments:
 
         with pytest.raises(InputError, match="librispeech: no test part"):
             load_corpus("librispeech", tmp_path)
+
+
+class TestNames:
+    def test_a_folder(self, tmp_path: Path) -> None:
+        folder = speech_commands(tmp_path / "words: all of them")
+        for name in ("speech_commands", "speech-commands", "Speech-Commands"):
+            named = read_name(f"{name}:{folder}")
+            assert named is not None
+            assert (named.corpus.name, named.folder) == ("speech_commands", folder)
+            assert named.load("keyword_spotting").revision == load_corpus("speech_commands", folder).revision
+        limited = named.load("keyword_spotting", utterances=3, seed=1)
+        assert (
+            limited.revision
+            == load_corpus("speech_commands", folder, "keyword_spotting", limit=3, seed=1).revision
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("fleurs", ("fleurs", "", "")),
+            ("Multilingual-LibriSpeech/german,dutch", ("multilingual_librispeech", "german,dutch", "")),
+            ("librispeech@refs/pr/7", ("librispeech", "", "refs/pr/7")),
+            ("speech_commands/v0.02@main", ("speech_commands", "v0.02", "main")),
+        ],
+    )
+    def test_on_the_hub(self, text: str, expected: tuple[str, str, str]) -> None:
+        named = read_name(text)
+        assert named is not None
+        assert (named.corpus.name, named.config, named.revision) == expected
+        assert named.folder is None
+
+    def test_what_comes_from_the_hub_is_asked_for_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[tuple[str, dict[str, object]]] = []
+
+        def stream(corpus: Corpus, **settings: object) -> tuple[list[Recording], str]:
+            asked.append((corpus.name, settings))
+            return [], "none"
+
+        monkeypatch.setattr("foretune.tasks.corpora.hub.stream", stream)
+        for text, utterances in (("fleurs/de_de@main", None), ("librispeech", 5)):
+            named = read_name(text)
+            assert named is not None
+            with pytest.raises(InputError, match="no recordings found"):
+                named.load("asr", utterances=utterances, seed=3)
+        assert asked == [
+            ("fleurs", {"config": "de_de", "revision": "main", "limit": 1000, "seed": 3}),
+            ("librispeech", {"config": "", "revision": "", "limit": 5, "seed": 3}),
+        ]
+
+    @pytest.mark.parametrize("text", ["manifest.csv", "recordings", "data/manifest", "./fleurs", "embedded"])
+    def test_what_is_no_corpus(self, text: str) -> None:
+        assert read_name(text) is None
+
+    def test_what_exists_is_a_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert read_name("fleurs") is not None
+        (tmp_path / "fleurs").mkdir()
+        assert read_name("fleurs") is None
+
+    @pytest.mark.parametrize("text", ["speach-commands", "speech-comands:/words", "speech_command@main"])
+    def test_a_slip_is_pointed_out(self, text: str) -> None:
+        with pytest.raises(InputError, match=r"unknown corpus .*: did you mean speech_commands"):
+            read_name(text)
+
+    @pytest.mark.parametrize(
+        ("text", "task", "message"),
+        [
+            ("librispeech:/nowhere", "asr", r"^/nowhere: no such folder; give that of LibriSpeech: train-"),
+            ("iemocap", "emotion_recognition", r"iemocap: not on the hub, got by request .* iemocap:FOLDER"),
+            ("voxceleb1:/nowhere", "asr", "voxceleb1: does not serve the task asr; give speaker_ident"),
+        ],
+    )
+    def test_what_is_not_there_or_does_not_fit(self, text: str, task: str, message: str) -> None:
+        named = read_name(text)
+        assert named is not None
+        for attempt in (named.check, named.load):
+            with pytest.raises(InputError, match=message):
+                attempt(task)
 
 
 class TestLibriSpeech:

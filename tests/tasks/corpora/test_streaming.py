@@ -40,9 +40,9 @@ class FakeHub:
         self.files = [encoded(number) for number in range(20)]
         self.asked: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
-    def __call__(self, *names: Any, **options: Any) -> datasets.IterableDataset:
+    def __call__(self, *names: Any, **options: Any) -> datasets.IterableDataset | datasets.Dataset:
         self.asked.append((names, options))
-        shift = 10 * (len(self.asked) - 1)  # the second call is for the test part
+        shift = 10 if options["split"] == "test" else 0
         columns = dict(self.columns)
         if "id" in columns:
             columns["id"] = [f"{shift}-{name}" for name in columns["id"]]
@@ -50,7 +50,13 @@ class FakeHub:
         columns["audio"] = [{"bytes": self.files[shift + i], "path": "a.flac"} for i in range(rows)]
         file = self.folder / f"{shift}.parquet"
         parquet.write_table(pyarrow.table(columns, schema=self.features.arrow_schema), file, row_group_size=1)
-        return LOAD("parquet", data_files={"train": str(file)}, split="train", streaming=True)
+        return LOAD(
+            "parquet",
+            data_files={"train": str(file)},
+            split="train",
+            streaming=options["streaming"],
+            cache_dir=str(self.folder / f"cache{shift}"),
+        )
 
 
 @pytest.fixture
@@ -91,7 +97,13 @@ class TestStream:
 
         (names, options), _ = librispeech.asked
         assert names == ("openslr/librispeech_asr", "other")
-        assert options == {"split": "train.100", "streaming": True, "revision": None}
+        pinned = "71cacbfb7e2354c4226d01e70d77d5fca3d04ba1"
+        assert options == {"split": "train.100", "streaming": True, "revision": pinned}
+
+    def test_another_revision(self, librispeech: FakeHub) -> None:
+        stream_corpus("librispeech", revision="main")
+
+        assert [options["revision"] for _, options in librispeech.asked] == ["main", "main"]
 
     def test_no_more_is_read_than_asked_for(self, librispeech: FakeHub) -> None:
         librispeech.files[1] = librispeech.files[11] = b"would not decode"
@@ -131,10 +143,56 @@ def test_class_labels_become_names_and_silence_is_left_out(serve: Callable[..., 
     assert hub.asked[0][1]["revision"] == "refs/convert/parquet"
 
 
+def test_a_corpus_sorted_by_label_is_fetched_and_drawn_from(serve: Callable[..., FakeHub]) -> None:
+    words = datasets.ClassLabel(names=["yes", "no"])
+    columns = {"label": [0] * 5 + [1] * 5, "speaker_id": list("abcdefghij")}
+    hub = serve(columns, {"label": words, "speaker_id": TEXT})
+    drawn = {seed: stream_corpus("speech_commands", limit=4, seed=seed) for seed in range(3)}
+
+    assert not any(options["streaming"] for _, options in hub.asked)
+    assert {len(data.train) for data in drawn.values()} == {4}
+    assert {each.label for data in drawn.values() for each in data.train} == {"yes", "no"}
+    assert len({tuple(each.speaker for each in data.train) for data in drawn.values()}) > 1
+    hub.asked.clear()
+    assert stream_corpus("speech_commands", limit=4, seed=2).revision == drawn[2].revision
+
+
 def test_the_language_is_that_of_the_config(serve: Callable[..., FakeHub]) -> None:
     for config, language in (("fr_fr", "fr"), ("", "de")):
         serve({"transcription": ["un", "deux"]}, {"transcription": TEXT})
         assert stream_corpus("fleurs", config=config).train[0].language == language
+
+
+def test_languages_are_read_together_and_share_the_limit(serve: Callable[..., FakeHub]) -> None:
+    hub = serve({"transcription": ["un", "deux", "trois"]}, {"transcription": TEXT})
+    data = stream_corpus("fleurs", "multilingual_asr", config="de_de,fr_fr", limit=4)
+
+    assert [names[1] for names, _ in hub.asked] == ["de_de", "fr_fr", "de_de", "fr_fr"]
+    found = [(each.id, each.language) for each in data.train]
+    assert found == [
+        ("de_de/train/00000001", "de"),
+        ("de_de/train/00000002", "de"),
+        ("fr_fr/train/00000001", "fr"),
+        ("fr_fr/train/00000002", "fr"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["fleurs", "multilingual_librispeech"])
+def test_seven_languages_unless_one_is_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def refuse(*names: str, **_: Any) -> None:
+        asked.append(names[1])
+        raise ValueError("enough")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    for task, config in (("multilingual_asr", ""), ("multilingual_asr", "other"), ("asr", "")):
+        with pytest.raises(InputError, match="enough"):
+            stream_corpus(name, task, config=config)
+    hub = get_corpus(name).hub
+    assert hub is not None
+    assert len(hub.together) == 7
+    assert asked == [hub.together[0], "other", hub.config]
 
 
 def test_other_sample_rates_are_resampled(serve: Callable[..., FakeHub]) -> None:
@@ -171,8 +229,13 @@ def test_offline_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
+    def connect(*address: object) -> None:
+        raise AssertionError(f"asked the network for {address}")
+
+    monkeypatch.setattr("socket.socket.connect", connect)
+    monkeypatch.setattr("socket.getaddrinfo", connect)
     with pytest.raises(
-        InputError, match=rf"{name}: .* cannot be streamed: .*; go online, or give a folder"
+        InputError, match=rf"{name}: .* cannot be had: .*; go online, or give a folder"
     ) as caught:
         stream_corpus(name, limit=1)
     assert "\n" not in str(caught.value)
