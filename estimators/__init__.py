@@ -21,7 +21,7 @@ from .gbc import GBC, GBC_FULL
 from .h_score import H_SCORE, REGULARISED_H_SCORE
 from .held_out_evidence import HELD_OUT_EVIDENCE
 from .inputs import Inputs, Metadata
-from .jackknife import Jackknife, jackknife, standard_errors
+from .jackknife import Jackknife, jackknife, jackknives, standard_errors
 from .knn import KNN
 from .labels import encode
 from .lda import LDA
@@ -65,6 +65,7 @@ __all__ = [
     "UnknownEstimatorError",
     "get_estimator",
     "jackknife",
+    "jackknives",
     "load_plugins",
     "register",
     "score",

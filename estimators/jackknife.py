@@ -16,11 +16,20 @@ from .validation import check_groups
 
 
 class Jackknife(NamedTuple):
-    """A score, its standard error, and its value without each group, shape (J,)."""
+    """A score, its standard error, its value without each group, and each group's part in the error.
+
+    Attributes:
+        score: of all samples.
+        standard_error: the root of the sum of squares of `group_errors`.
+        replicates: (J,), the score without each group.
+        group_errors: (J,), signed: of scores of the same groups (all layers and models on the same speech)
+            the sums of their products are the covariances of the scores' errors.
+    """
 
     score: float
     standard_error: float
     replicates: NDArray[np.float64]
+    group_errors: NDArray[np.float64]
 
 
 def jackknife(moments: Moments, estimator: Callable[[Moments], float]) -> Jackknife:
@@ -51,15 +60,24 @@ def jackknife(moments: Moments, estimator: Callable[[Moments], float]) -> Jackkn
 def standard_errors(
     moments: Moments, estimators: Mapping[str, Callable[[Moments], float]]
 ) -> dict[str, float | None]:
-    """Return the jackknife standard errors of several scores, with one eigendecomposition a group for all.
+    """Return the standard errors of several scores; see `jackknives`."""
+    found = jackknives(moments, estimators)
+    return {name: None if each is None else each.standard_error for name, each in found.items()}
+
+
+def jackknives(
+    moments: Moments, estimators: Mapping[str, Callable[[Moments], float]]
+) -> dict[str, Jackknife | None]:
+    """Return several scores with their jackknife errors, with one eigendecomposition a group for all.
 
     Args:
         moments: kept by group.
         estimators: functions of moments, by name.
 
     Returns:
-        By name, in the score's own unit; None where the estimator refuses the moments, with all groups or
-        without one of them, and for all where there are fewer than two groups.
+        By name, in the score's own unit, groups as in `moments.groups`; None where the estimator
+        refuses the moments, with all groups or without one of them, and for all where there are fewer than
+        two groups.
     """
     if not moments.grouped or len(moments.groups) < 2:
         return dict.fromkeys(estimators)
@@ -69,14 +87,14 @@ def standard_errors(
         others = moments.leave_out(key)  # one at a time in memory, with its spectra
         for name, estimator in estimators.items():
             replicates[name].append(None if scores[name] is None else _score(estimator, others))
-    errors: dict[str, float | None] = {}
+    results: dict[str, Jackknife | None] = {}
     for name, score in scores.items():
         found = [value for value in replicates[name] if value is not None]
         if score is None or len(found) < len(moments.groups):
-            errors[name] = None
+            results[name] = None
         else:
-            errors[name] = _from_replicates(moments, score, found).standard_error
-    return errors
+            results[name] = _from_replicates(moments, score, found)
+    return results
 
 
 def _score(estimator: Callable[[Moments], float], moments: Moments) -> float | None:
@@ -93,5 +111,5 @@ def _from_replicates(moments: Moments, score: float, values: Sequence[float]) ->
     size = len(ratios)
     centre = size * score - np.sum((1 - 1 / ratios) * replicates)
     pseudo = ratios * score - (ratios - 1) * replicates
-    variance = np.sum((pseudo - centre) ** 2 / (ratios - 1)) / size
-    return Jackknife(score, float(np.sqrt(variance)), replicates)
+    group_errors = (pseudo - centre) / np.sqrt((ratios - 1) * size)
+    return Jackknife(score, float(np.sqrt(np.sum(group_errors**2))), replicates, group_errors)

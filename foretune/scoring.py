@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,15 +21,17 @@ from foretune.estimators import (
     ESTIMATORS,
     Estimator,
     Inputs,
+    Jackknife,
     Metadata,
     Moments,
     Samples,
     get_estimator,
+    jackknives,
     load_plugins,
-    standard_errors,
 )
 from foretune.evidence import Evidence, PassSettings, Wanted, gather
-from foretune.extraction import Progress
+from foretune.extraction import Progress, default_batch_seconds
+from foretune.memory import peak_memory
 from foretune.models.candidate import Candidate
 from foretune.records import Provenance, ScoreRecord, provenance
 from foretune.sampling import source_sampler, target_sampler
@@ -117,10 +119,8 @@ def score_candidate(
     )
     records = []
     for depth in depths:
-        errors = prepared.standard_errors(depth) if standard_errors else {}
-        for name in names:
-            record = prepared.score(depth, name)
-            records.append(record.model_copy(update={"standard_error": errors.get(name)}))
+        scored = [prepared.score(depth, name) for name in names]
+        records += prepared.with_errors(scored) if standard_errors else scored
     return records
 
 
@@ -181,7 +181,16 @@ def prepare(
         source = gather(candidate, data.source, sampler, Wanted.by([]), settings)
     origin = provenance(str(candidate.device))
     return Prepared(
-        candidate, task, data, target, source, seed, origin, lacking, other_tasks or {}, labelling
+        candidate,
+        task,
+        data,
+        target,
+        source,
+        settings,
+        origin,
+        lacking,
+        other_tasks or {},
+        labelling,
     )
 
 
@@ -235,7 +244,7 @@ class Prepared:
         data: the task's.
         target: of the training speech.
         source: of the source speech.
-        seed: of everything random in the estimators.
+        settings: how the passes were made; the seed is that of everything random in the estimators, too.
         origin: code, packages and machine.
         lacking: for each estimator that was prepared for, what it needs and cannot have, or empty.
         other_tasks: by layer, how well it does on other tasks.
@@ -247,7 +256,7 @@ class Prepared:
     data: TaskData
     target: Evidence
     source: Evidence
-    seed: int
+    settings: PassSettings
     origin: Provenance
     lacking: dict[str, str]
     other_tasks: Mapping[int, float]
@@ -275,34 +284,53 @@ class Prepared:
             estimator=estimator.name,
             score=value,
             error=error,
-            seed=self.seed,
+            parameters=self.candidate.parameters(layer),
+            dtype=self.settings.dtype,
+            batch_seconds=self.settings.batch_seconds or default_batch_seconds(self.candidate),
+            seed=self.settings.seed,
             utterances=self.target.utterances if seen else 0,
             samples=self.target.rows if seen else 0,
             labels=self.labelling.origin() if seen else None,
             frame_stride=self.labelling.frame_stride,
             unit=self.labelling.unit,
+            load_seconds=self.candidate.load_seconds,
             forward_seconds=forward,
             accumulate_seconds=accumulate,
             score_seconds=seconds,
+            peak_memory_bytes=peak_memory(self.candidate.device),
         )
 
-    def standard_errors(self, layer: int) -> dict[str, float | None]:
-        """Return the jackknife standard errors of a layer's scores, by estimator.
+    def with_errors(self, records: Sequence[ScoreRecord]) -> list[ScoreRecord]:
+        """Return scores with their jackknife errors over groups of utterances, where these can be had."""
+        errors = {
+            layer: self._errors(layer, {record.estimator for record in records if record.layer == layer})
+            for layer in {record.layer for record in records}
+        }
+        completed = []
+        for record in records:
+            found = errors[record.layer].get(record.estimator)
+            known = (
+                {}
+                if found is None
+                else {"standard_error": found.standard_error, "group_errors": found.group_errors.tolist()}
+            )
+            completed.append(record.model_copy(update=known))
+        return completed
+
+    def _errors(self, layer: int, names: Collection[str]) -> dict[str, Jackknife | None]:
+        """Return the jackknife errors of a layer's scores, by estimator.
 
         None where there is none: the score is not made from moments alone or from class Gram matrices (which
         are not kept by group), the moments were not kept by group, or a score fails without one of them.
         """
-        named = [get_estimator(name) for name, lack in self.lacking.items() if not lack]
+        named = [get_estimator(name) for name in sorted(names) if not self.lacking[name]]
         inputs = {each.name: self._inputs(layer, each) for each in named}
         functions = {
             each.name: functools.partial(_score_moments, each, inputs[each.name])
             for each in named
             if "moments" in each.needs and each.needs.isdisjoint({"samples", "source", "class_gram"})
         }
-        errors = dict[str, float | None].fromkeys(self.lacking)
-        if functions:
-            errors |= standard_errors(self.target.moments[layer], functions)
-        return errors
+        return jackknives(self.target.moments[layer], functions) if functions else {}
 
     def _inputs(self, layer: int, estimator: Estimator) -> Inputs:
         moments = self.target.class_moments if "class_gram" in estimator.needs else self.target.moments
@@ -322,7 +350,7 @@ class Prepared:
                 dimension=self.candidate.dimensions[layer],
                 other_tasks=self.other_tasks.get(layer),
             ),
-            seed=self.seed,
+            seed=self.settings.seed,
         )
 
     def _cost(self, estimator: Estimator, lack: str) -> tuple[float, float, bool]:

@@ -2,18 +2,22 @@
 
 Shipped are the folders in `zoo/`, an untrained twin of each architecture, `fbank` and `mfcc`. Others come
 from a local folder, from the Hugging Face hub, or from a package with an entry point of the group
-`foretune.models`: a callable `load(*, device: str) -> Candidate` under the candidate's name.
+`foretune.models`: a callable `load(*, device: str) -> Candidate` under the candidate's name. A user's own
+Python file, `FILE.py:NAME`, makes one too (see `python_file.py`).
 """
 
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretune.tasks.errors import InputError
+
+from .python_file import check_file, is_python_file, load_file
 
 if TYPE_CHECKING:
     from .candidate import Candidate, Card, HiddenStates
@@ -84,14 +88,21 @@ def load_candidate(name: str, *, device: str = "cpu") -> Candidate:
     """Load a candidate by name.
 
     Args:
-        name: a shipped one, one of an installed package, `torchaudio:BUNDLE`, a local folder, or
-            `owner/model[@revision]` on the hub, looked up in this order; with `-untrained` after it, the
-            untrained twin of one that ships, a folder or a hub model.
+        name: a shipped one, one of an installed package, `torchaudio:BUNDLE`, a Python file of your own as
+            `FILE.py:NAME`, a local folder, or `owner/model[@revision]` on the hub, looked up in this order;
+            with `-untrained` after it, the untrained twin of one that ships, a folder or a hub model.
         device: a torch device such as `cpu` or `cuda`.
 
     Raises:
         InputError: there is no such candidate, or it cannot be loaded.
     """
+    start = time.perf_counter()
+    candidate = _load(name, device)
+    candidate.load_seconds = time.perf_counter() - start
+    return candidate
+
+
+def _load(name: str, device: str) -> Candidate:
     if name == "fbank":
         from .filter_banks import FilterBanks
 
@@ -111,6 +122,8 @@ def load_candidate(name: str, *, device: str = "cpu") -> Candidate:
         bundle = load_bundle(name)
         to_device(bundle.module, device)
         return bundle
+    if is_python_file(name):
+        return load_file(name, device=device)
     from .huggingface import load_folder
 
     base, untrained = _sibling(name)
@@ -129,6 +142,9 @@ def check_name(name: str) -> None:
         from .torchaudio_models import check_bundle
 
         check_bundle(name)
+        return
+    if is_python_file(name):
+        check_file(name)
         return
     _folder(_sibling(name)[0])
 
@@ -156,6 +172,10 @@ def _sibling(name: str) -> tuple[str, bool]:
 
 def _folder(name: str) -> Path:
     """Return the folder that a name means, downloaded where need be."""
+    if is_python_file(name):
+        raise InputError(
+            f"model {name}{UNTRAINED}: a file has no twin; let it make a candidate of its own for it"
+        )
     if name in _zoo_names():
         return ZOO / name
     path = Path(name).expanduser()
@@ -167,8 +187,10 @@ def _folder(name: str) -> Path:
 
     if is_hub_id(name):
         return download(name)
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"shipped are {', '.join(names())}"
+    from .hub_pool import meant_by
+
+    near = [model.name for model in meant_by(name)] or difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"shipped are {', '.join(names())}"
     raise InputError(f"model {name}: unknown; {hint} (or give a local folder, or owner/model on the hub)")
 
 

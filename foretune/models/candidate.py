@@ -60,6 +60,7 @@ class Candidate(ABC):
         longest: samples, at 16 kHz, that a waveform may have; None where any length does.
         copies: a deep copy that shares the weights computes the same, beside this one in another thread:
             nothing that the forward pass changes (hooks, say) lies outside of the candidate.
+        load_seconds: that `load_candidate` took; None where it was made otherwise.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Candidate(ABC):
     sample_rate: int = 16_000
     longest: int | None = None
     copies: bool = False
+    load_seconds: float | None = None
 
     @abstractmethod
     def batch(self, waveforms: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:

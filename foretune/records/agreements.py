@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from .schema import RecordBase
 
 
@@ -15,12 +17,32 @@ class AgreementRecord(RecordBase):
 
     Attributes:
         layer_policy: how a model's layers make its score (`last`, `best`, `mean`); `each` for layers.
+        protocol: how the candidates were fine-tuned; `layer` also where whole encoders were.
         names: the candidates: layer numbers or models.
         scores: one a candidate, higher predicts better transfer.
         values: the metric after fine-tuning, in its own direction, mean over seeds.
         deviations: the standard deviation of that over seeds; None with a single seed.
         seeds: the least number of seeds that a candidate was fine-tuned with.
+        low: lower end of the 95 % interval of ρ over candidates (`agreement.candidate_interval`).
+        high: its upper end.
         smooth_p_value: see `agreement.smooth_p_value`; None for models.
+        pearson: correlation of the scores and values themselves.
+        top_3_recall: share of the best three among the three with the best scores; 1 for three candidates.
+        held_fixed: what `partial_spearman` holds fixed: `log parameters` for models, `depth` for layers.
+        partial_spearman: see `agreement.partial_spearman`; None where it is not defined.
+        partial_p_value: likewise.
+        seed_low: lower end of the 95 % interval of ρ over seeds of fine-tuning (`agreement.noise_interval`):
+            where ρ with these candidates' true values may lie; None with a single seed.
+        seed_high: its upper end.
+        utterance_low: likewise over the utterances that were scored on; None where the scores' errors are
+            not known.
+        utterance_high: its upper end.
+        utterance_errors: what these errors are: of all candidates by the same groups of utterances, or each
+            candidate's own standard error.
+        score_errors: the standard errors of the scores over utterances; empty where none is known.
+        split_half: see `agreement.split_half`; None with a single seed.
+        ceiling: ρ that a perfect estimator would reach with these values (`agreement.ceiling`); None
+            with a single seed.
         regret: the best value less that of the candidate with the best score, in the metric's unit.
         regret_at_3: the same for the best of the three candidates with the best scores.
         score_seconds: what the scores of all candidates cost: forward passes, statistics, scores.
@@ -36,6 +58,7 @@ class AgreementRecord(RecordBase):
     setting: Literal["layers", "models"]
     estimator: str
     layer_policy: str
+    protocol: Literal["layer", "single-layer", "probe"] = "layer"
     status: Literal["done", "failed"] = "done"
     error: str = ""
     metric: str
@@ -50,7 +73,22 @@ class AgreementRecord(RecordBase):
     p_value: float | None
     smallest_p_value: float
     p_value_error: float = 0.0
+    low: float | None = None
+    high: float | None = None
     smooth_p_value: float | None
+    pearson: float | None = None
+    top_3_recall: float | None = None
+    held_fixed: str = ""
+    partial_spearman: float | None = None
+    partial_p_value: float | None = None
+    seed_low: float | None = None
+    seed_high: float | None = None
+    utterance_low: float | None = None
+    utterance_high: float | None = None
+    utterance_errors: Literal["", "groups", "standard errors"] = ""
+    score_errors: list[float | None] = Field(default_factory=list)
+    split_half: float | None = None
+    ceiling: float | None = None
     kendall: float | None
     weighted_kendall: float | None
     regret: float | None
@@ -64,9 +102,10 @@ class AgreementRecord(RecordBase):
     passed: bool = True
 
     @property
-    def key(self) -> tuple[str, str, str, str, str, str]:
+    def key(self) -> tuple[str, ...]:
         """Return which cell of the grid this is."""
-        return (self.suite, self.task, self.setting, self.model, self.estimator, self.layer_policy)
+        cell = (self.suite, self.task, self.setting, self.model, self.estimator, self.layer_policy)
+        return cell if self.protocol == "layer" else (*cell, self.protocol)
 
 
 class PublishedRecord(RecordBase):

@@ -63,7 +63,7 @@ def read(path: Path, *, offset: int = 0) -> list[Record]:
                 continue
             where = ".".join(str(part) for part in first["loc"])
             raise InputError(
-                f"{path}:{number}: not a record of schema {SCHEMA}: {where}: {first['msg']}"
+                f"{path}:{number}: not a record of schema 1 to {SCHEMA}: {where}: {first['msg']}"
             ) from None
     return records
 

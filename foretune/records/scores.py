@@ -34,7 +34,22 @@ class LabelOrigin(BaseModel):
 
 
 class ScoreRecord(RecordBase):
-    """One estimator's score of one layer of one candidate."""
+    """One estimator's score of one layer of one candidate.
+
+    Attributes:
+        layer: 0 is what enters the first transformer layer.
+        score: higher predicts better transfer; None where there is none, and `error` says why.
+        standard_error: over groups of utterances (see `estimators.jackknife`); None where not known.
+        group_errors: each group's part in it, signed; None likewise.
+        parameters: of the encoder cut after this layer; None where not known.
+        dtype: precision of the forward pass.
+        batch_seconds: most seconds of speech and padding in a forward pass.
+        load_seconds: that loading the candidate took; None where it was not loaded by name.
+        forward_seconds: of reading speech and of the forward passes, shared by all layers.
+        accumulate_seconds: of gathering what the estimator needs, shared by all layers.
+        score_seconds: of the estimator itself on this layer.
+        peak_memory_bytes: most memory in use by then: on the accelerator, or of the whole process.
+    """
 
     kind: Literal["score"] = "score"
     model_revision: str
@@ -42,6 +57,10 @@ class ScoreRecord(RecordBase):
     estimator: str
     score: float | None
     standard_error: float | None = None
+    group_errors: list[float] | None = None
+    parameters: int | None = None
+    dtype: str = "float32"
+    batch_seconds: float | None = None
     frame_stride: int = 1
     unit: Literal["frame", "utterance"] = "frame"
     error: str = ""
@@ -49,9 +68,11 @@ class ScoreRecord(RecordBase):
     utterances: int
     samples: int
     labels: LabelOrigin | None = None
+    load_seconds: float | None = None
     forward_seconds: float
     accumulate_seconds: float
     score_seconds: float
+    peak_memory_bytes: int | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:

@@ -119,7 +119,7 @@ class TestAppendAndRead:
         assert records.read(path) == written
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert [line["kind"] for line in lines] == ["tuning", "score", "agreement", "score"]
-        assert all(line["schema"] == 1 for line in lines)
+        assert all(line["schema"] == records.SCHEMA for line in lines)
 
     def test_a_torn_line_is_left_out_and_stays_apart_from_the_next(self, tmp_path):
         path = tmp_path / "records.jsonl"
@@ -163,8 +163,8 @@ class TestAppendAndRead:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"schema": 2}, r"records\.jsonl:2: not a record of schema 1: score\.schema"),
-            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1"),
+            ({"schema": 3}, r"records\.jsonl:2: not a record of schema 1 to 2: score\.schema"),
+            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1 to 2"),
             ({"layer": "three"}, r"records\.jsonl:2: .*score\.layer"),
             ({"unheard": 1}, r"records\.jsonl:2: .*score\.unheard"),
         ],
@@ -203,12 +203,42 @@ class TestNumbers:
         line = json.loads(record.model_dump_json())
         assert (line["score"], line["layer"], line["samples"], line["forward_seconds"]) == (0.5, 4, 7, 1.0)
 
+    def test_numpy_within_lists_and_tables(self):
+        record = agreement(
+            values=np.array([0.5, 0.4, 0.3], dtype=np.float32),
+            deviations=[np.float32(0.5), None, 1],
+            seeds=np.int8(2),
+        )
+        line = json.loads(record.model_dump_json())
+        assert line["values"] == [float(np.float32(value)) for value in (0.5, 0.4, 0.3)]
+        assert (line["deviations"], line["seeds"], line["passed"]) == ([0.5, None, 1.0], 2, True)
+        assert json.loads(tuning(metrics={"wer": np.float16(0.25)}).model_dump_json())["metrics"] == {
+            "wer": 0.25
+        }
+        assert agreement(passed=np.bool_(False)).passed is False
+
     def test_floats_come_back_to_the_bit(self, tmp_path):
         path = tmp_path / "records.jsonl"
         values = [0.1 + 0.2, 1e-300, 2 / 3, -5.511463844797178e-06]
         for value in values:
             records.append(path, score(score=value))
         assert [record.score for record in records.read(path)] == values
+
+
+class TestSchema:
+    def test_records_of_schema_1_are_read_and_stay_what_they_are(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        new = {"schema", "low", "high", "pearson", "ceiling", "score_errors", "dtype", "parameters"}
+        for record in (agreement(), score()):
+            fields = json.loads(record.model_dump_json(by_alias=True))
+            old = {name: value for name, value in fields.items() if name not in new} | {"schema": 1}
+            with path.open("a") as file:
+                file.write(json.dumps(old) + "\n")
+        found = records.read(path)
+        assert [record.schema_version for record in found] == [1, 1]
+        assert (found[0].ceiling, found[0].score_errors, found[1].dtype) == (None, [], "float32")
+        records.compact(path)
+        assert records.read(path) == found
 
 
 class TestLatestAndCompact:
