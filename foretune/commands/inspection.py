@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from foretune.tasks.errors import InputError
 from foretune.terminal import check_output, say, show_table, write_json
 
 from .options import Device
@@ -29,23 +30,44 @@ class Pool(StrEnum):
     HUB = "hub"
 
 
+class Order(StrEnum):
+    """What models on the hub are listed by."""
+
+    POOL = "pool"
+    NAME = "name"
+    FAMILY = "family"
+    PARAMETERS = "parameters"
+    LICENCE = "licence"
+
+
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     pool: Annotated[
         Pool, typer.Option(help="Which models: those that ship, or known ones on the hub.")
     ] = Pool.SHIPPED,
+    match: Annotated[
+        str, typer.Option(help="Of the hub's: those whose id, family, data, licence or note has this text.")
+    ] = "",
+    sort: Annotated[Order, typer.Option(help="Of the hub's: their order.")] = Order.POOL,
 ) -> None:
     """List the models that ship or that the hub has, the tasks, corpora of real speech, or the estimators.
 
     Examples:
     - `foretune list estimators`
-    - `foretune list models --pool hub`
+    - `foretune list models --pool hub --match mit --sort parameters`
+    - `foretune list corpora`
     """
+    if (match or sort is not Order.POOL) and pool is not Pool.HUB:
+        raise InputError("--match and --sort: for the hub's models; add --pool hub")
     if kind is Kind.MODELS and pool is Pool.HUB:
         from foretune.models import hub_pool
 
         columns = ["id", "revision", "family", "parameters", "pre-training data", "licence", "source"]
-        show_table("models on the hub (empty: not known)", columns, hub_pool.describe())
+        show_table(
+            "models on the hub (empty: not known)",
+            columns,
+            hub_pool.describe(hub_pool.select(match, sort.value)),
+        )
     elif kind is Kind.MODELS:
         from foretune.models import describe
 
