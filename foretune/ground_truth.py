@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from foretune.records import TuningRecord, read_tuning
 from foretune.tasks.errors import InputError
 
+Protocol = Literal["layer", "full", "single-layer", "probe"]
+_SAME: dict[Protocol, tuple[Protocol, ...]] = {
+    "layer": ("layer", "full"),
+    "full": ("layer", "full"),
+    "single-layer": ("single-layer",),
+    "probe": ("probe",),
+}
+"""Which protocols' records serve for each."""
 LEAST_CANDIDATES = 3
 """Below this many candidates there is no ranking to speak of."""
 
@@ -30,12 +39,14 @@ class Outcome:
         deviation: its standard deviation over seeds (n - 1); None with a single seed.
         seeds: how many.
         wall_seconds: of one run, mean over seeds.
+        protocol: of these runs, `layer` for `full` too.
     """
 
     value: float
     deviation: float | None
     seeds: int
     wall_seconds: float
+    protocol: Literal["layer", "single-layer", "probe"] = "layer"
 
     @classmethod
     def over_seeds(cls, runs: Sequence[TuningRecord]) -> Outcome:
@@ -46,6 +57,7 @@ class Outcome:
             deviation=statistics.stdev(values) if len(values) > 1 else None,
             seeds=len(values),
             wall_seconds=math.fsum(run.wall_seconds for run in runs) / len(runs),
+            protocol="layer" if runs[0].protocol == "full" else runs[0].protocol,
         )
 
 
@@ -53,7 +65,8 @@ def shares_beaten(runs: Iterable[TuningRecord], *, except_task: str) -> dict[tup
     """Return how well each candidate does on other tasks, in [0, 1], mean over those tasks.
 
     On a task, it is the share of all other fine-tuned candidates (models cut after a layer) that it beats,
-    ties counting half. Whatever it was fine-tuned on and from counts: this is for a baseline.
+    ties counting half. Whatever it was fine-tuned on and from counts: this is for a baseline. Other
+    protocols than `layer` and `full` do not.
 
     Args:
         runs: fine-tuning runs of several tasks.
@@ -61,7 +74,7 @@ def shares_beaten(runs: Iterable[TuningRecord], *, except_task: str) -> dict[tup
     """
     by_task: dict[str, dict[tuple[str, int], list[float]]] = {}
     for run in runs:
-        if run.task != except_task and run.value is not None:
+        if run.task != except_task and run.protocol in _SAME["layer"] and run.value is not None:
             goodness = run.value if run.direction == "higher" else -run.value
             by_task.setdefault(run.task, {}).setdefault((run.model, run.layer), []).append(goodness)
     shares: dict[tuple[str, int], list[float]] = {}
@@ -74,17 +87,26 @@ def shares_beaten(runs: Iterable[TuningRecord], *, except_task: str) -> dict[tup
 
 
 class GroundTruth:
-    """The finished fine-tuning runs of one task.
+    """The finished fine-tuning runs of one task by one protocol.
 
     Fine-tuning a whole encoder (protocol `full`) is the same as cutting it after its last layer
     (protocol `layer`), so either record serves for both.
 
     Attributes:
         task: the task's name.
+        protocol: how candidates were fine-tuned.
         runs: on whatever data and weights; what is asked for is matched by revision.
     """
 
-    def __init__(self, task: str, runs: Iterable[TuningRecord], *, metric: str | None = None) -> None:
+    def __init__(
+        self,
+        task: str,
+        runs: Iterable[TuningRecord],
+        *,
+        metric: str | None = None,
+        protocol: Protocol = "layer",
+        settings: Mapping[str, float] | None = None,
+    ) -> None:
         """Keep the finished runs of a task.
 
         Args:
@@ -92,25 +114,45 @@ class GroundTruth:
             runs: of any tasks.
             metric: what candidates are ranked by, where it is another one than when the runs were made;
                 runs that did not measure it are left out.
+            protocol: `layer` (with `full`), `single-layer` or `probe`; others are left out.
+            settings: of the runs, as their records have them; other runs are left out. By default runs
+                with any settings count, and mixed ones are an error when values are asked for.
         """
         self.task = task
+        self.protocol = protocol
         self.runs = [
             run if metric is None else run.model_copy(update={"metric": metric, "value": run.metrics[metric]})
             for run in runs
             if run.task == task
-            and run.protocol in ("layer", "full")
+            and run.protocol in _SAME[protocol]
+            and (settings is None or run.settings == settings)
             and run.status == "done"
             and (metric is None or metric in run.metrics)
         ]
 
     @classmethod
-    def read(cls, task: str, paths: Iterable[Path], *, metric: str | None = None) -> GroundTruth:
+    def read(
+        cls,
+        task: str,
+        paths: Iterable[Path],
+        *,
+        metric: str | None = None,
+        protocol: Protocol = "layer",
+        settings: Mapping[str, float] | None = None,
+    ) -> GroundTruth:
         """Read a task's runs from several files; of repeated runs the last counts.
+
+        Args:
+            task: its name.
+            paths: files of records.
+            metric: see `GroundTruth`, as for the others.
+            protocol: likewise.
+            settings: likewise.
 
         Raises:
             InputError: a file is missing or holds something else.
         """
-        return cls(task, read_tuning(paths), metric=metric)
+        return cls(task, read_tuning(paths), metric=metric, protocol=protocol, settings=settings)
 
     def models(self) -> list[str]:
         """Return every model that was fine-tuned, cut after whatever layer, by name."""
@@ -140,7 +182,8 @@ class GroundTruth:
             model_revision: of the weights that they see now.
 
         Raises:
-            InputError: for some layer there is none, or only for other data or other weights.
+            InputError: for some layer there is none, or only for other data or other weights; or the
+                task's runs on these data had different settings.
         """
         wanted = sorted({run.layer for run in self.runs if run.model == model})
         return {layer: self._outcome(model, layer, data_revision, model_revision) for layer in wanted}
@@ -155,7 +198,8 @@ class GroundTruth:
             model_revision: of the weights that they see now.
 
         Raises:
-            InputError: there is none, or only for other data or other weights.
+            InputError: there is none, or only for other data or other weights; or the task's runs on
+                these data had different settings.
         """
         return self._outcome(model, top, data_revision, model_revision)
 
@@ -173,4 +217,15 @@ class GroundTruth:
                 f"{last.model_revision}, now {data_revision} and {model_revision}); "
                 "add --fine-tune missing to do it again"
             )
+        self._check_settings(data_revision)
         return Outcome.over_seeds(current)
+
+    def _check_settings(self, data_revision: str) -> None:
+        """Refuse runs of different settings, whose values say nothing about each other's candidates."""
+        found = {run.key[-1]: run for run in self.runs if run.data_revision == data_revision}
+        if len(found) > 1:
+            each = "; ".join(text or "the default settings" for text in sorted(found))
+            raise InputError(
+                f"{self.task}: its {self.protocol} runs were made with different settings ({each}), which "
+                "cannot be compared; keep them in files of their own"
+            )

@@ -11,7 +11,7 @@ import typer
 from foretune.tasks.errors import InputError
 from foretune.terminal import progress_bars, say, show_runs
 
-from .options import TUNING_RECORDS, Device, LayersOption, SkipBad, chosen_layers
+from .options import TUNING_RECORDS, Device, LayersOption, SkipBad, Utterances, chosen_layers
 
 
 class Protocol(StrEnum):
@@ -19,6 +19,8 @@ class Protocol(StrEnum):
 
     LAYER = "layer"
     FULL = "full"
+    SINGLE_LAYER = "single-layer"
+    PROBE = "probe"
 
 
 def tune(
@@ -27,12 +29,17 @@ def tune(
     model: Annotated[list[str], typer.Option(help="A candidate, once for each, or all that ship.")],
     layers: LayersOption = "all",
     protocol: Annotated[
-        Protocol, typer.Option(help="layer: the encoder cut after each layer; full: all of it.")
+        Protocol,
+        typer.Option(
+            help="layer: the encoder cut after each layer; full: all of it; single-layer: each layer alone, "
+            "what is below it frozen; probe: a learned sum of all layers, frozen."
+        ),
     ] = Protocol.LAYER,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with seeds from 0.")] = 3,
     data: Annotated[
-        Path | None, typer.Option(help="Your speech, as for rank; the embedded speech by default.")
+        str | None, typer.Option(help="Your speech, as for rank; the embedded speech by default.")
     ] = None,
+    utterances: Utterances = None,
     skip_bad: SkipBad = False,
     records: Annotated[Path, typer.Option(help="Each result is added to this file.")] = TUNING_RECORDS,
     device: Device = "cpu",
@@ -59,7 +66,11 @@ def tune(
     runs = plan(tasks, expand(model), layers=depths, protocol=protocol.value, seeds=seeds)
     sets = None
     if data is not None:
-        sets = {tasks[0]: load_data(get_task(tasks[0]), data, skip_bad=skip_bad, report=say)}
+        sets = {
+            tasks[0]: load_data(
+                get_task(tasks[0]), data, utterances=utterances, skip_bad=skip_bad, report=say
+            )
+        }
     done = run_grid(
         runs, records=records, data=sets, device=device, workers=workers, retry_failed=retry_failed
     )

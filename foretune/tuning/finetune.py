@@ -1,8 +1,14 @@
-"""Fine-tuning a candidate, cut after a layer, on a task: one piece of ground truth.
+"""Fine-tuning a candidate on a task: one piece of ground truth.
 
-The convolutional front end is frozen; the transformer layers up to the cut and a linear head on the
-last of them train. Dropout and time masking stay off: the runs are short, and without them a run
-costs less and its seed says everything (the head's weights and the order of the data).
+The convolutional front end is frozen. By protocol, there train beside a head:
+
+- `layer`: the transformer layers up to a cut;
+- `full`: all of them, which is `layer` at the top and recorded as that;
+- `single-layer`: one transformer layer, what is below it stays frozen; at layer 0 the head alone;
+- `probe`: the weights of a sum of all layers, which stay frozen.
+
+Dropout and time masking stay off: the runs are short, and without them a run costs less and its seed
+says everything (the head's weights and the order of the data).
 """
 
 from __future__ import annotations
@@ -10,7 +16,6 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from typing import Literal
 
 import torch
 
@@ -22,10 +27,9 @@ from foretune.tasks.utterance import TaskData, Utterance
 
 from .frozen import FrozenFeatures
 from .heads import make_head
-from .settings import Settings, default_settings
-from .stages import CutEncoder, Progress, Trainer, decide, untouched
-
-Protocol = Literal["layer", "full"]
+from .protocols import Preparation, Protocol, head_dimension
+from .settings import Settings, default_settings, departures
+from .stages import Progress, Trainer, decide, untouched
 
 
 def fine_tune(
@@ -49,17 +53,18 @@ def fine_tune(
         candidate: on the device to train on.
         task: says what is predicted, and how it is measured.
         data: of the task.
-        layer: where the encoder is cut, 0..num_layers.
-        protocol: `layer`, or `full` for the whole encoder. `full` is the same computation as `layer`
+        layer: where the encoder is cut, or the one that trains, 0..num_layers; the top for
+            `full` and `probe`.
+        protocol: `layer`, `full`, `single-layer` or `probe`. `full` is the same computation as `layer`
             at the top layer, so that a record of one serves for the other.
         seed: of the head's weights and the order of the data.
         settings: by default those of `default_settings`.
-        frozen: keeps the front end's output for other runs; its cost counts for the run that computes it.
+        frozen: keeps what is frozen for other runs; its cost counts for the run that computes it.
         progress: called with the updates done and their total.
 
     Raises:
         InputError: no such layer, no utterances, one class only, an utterance without a target or
-            shorter than one frame.
+            shorter than one frame, layers of several dimensions (`probe`).
         FloatingPointError: the loss is no longer finite.
     """
     _check(candidate, data, layer, protocol)
@@ -68,15 +73,21 @@ def fine_tune(
     wall, cpu = time.perf_counter(), time.process_time()
     if candidate.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(candidate.device)
-    features = (frozen or FrozenFeatures()).of(candidate, data)
     targets = [_target(task, utterance) for utterance in data.train]
     for utterance in data.test:
         task.target(utterance)  # what cannot be measured must not be trained
     with untouched(candidate.module):
-        head = make_head(task, targets, candidate.dimensions[layer], settings.blank_bias, seed)
-        model = CutEncoder(candidate, layer, head).to(candidate.device).eval()
-        parameters = Trainer(model, targets, settings, seed, progress).train(features.train)
-        metrics = task.measure(data.test, decide(model, features.test))
+        dimension = head_dimension(protocol, candidate, task.kind, layer)
+        head = make_head(task, targets, dimension, settings.blank_bias, seed).to(candidate.device)
+        made = Preparation(candidate, data, task.kind, layer, head, seed, frozen or FrozenFeatures()).by(
+            protocol
+        )
+        trainer = Trainer(made.model, targets, settings, seed, progress)
+        parameters = (
+            trainer.train_at_once(made.train) if made.at_once else trainer.train(made.train, made.encoder)
+        )
+        metrics = task.measure(data.test, decide(made.model, made.test))
+    at_once = made.at_once
     return TuningRecord(
         task=task.name,
         suite=data.suite,
@@ -87,8 +98,9 @@ def fine_tune(
         protocol=protocol,
         layer=layer,
         seed=seed,
-        learning_rate=settings.learning_rate,
-        steps=settings.steps,
+        learning_rate=settings.head_learning_rate if at_once else settings.learning_rate,
+        steps=settings.steps + (settings.head_steps if at_once else 0),
+        settings=departures(task, settings),
         status="done",
         metric=task.metric,
         direction=task.direction,
@@ -114,8 +126,10 @@ def _target(task: Task, utterance: Utterance) -> str:
 def _check(candidate: Candidate, data: TaskData, layer: int, protocol: Protocol) -> None:
     if not 0 <= layer <= candidate.num_layers:
         raise InputError(f"layer {layer}: {candidate.name} has layers 0 to {candidate.num_layers}")
-    if protocol == "full" and layer != candidate.num_layers:
-        raise InputError(f"layer {layer}: `full` tunes the whole encoder; give layer {candidate.num_layers}")
+    if protocol in ("full", "probe") and layer != candidate.num_layers:
+        raise InputError(
+            f"layer {layer}: `{protocol}` is about the whole encoder; give layer {candidate.num_layers}"
+        )
     for part, utterances in (("training", data.train), ("test", data.test)):
         if not utterances:
             raise InputError(f"task {data.task}: its {part} part is empty; give utterances")

@@ -1,10 +1,11 @@
-"""What fine-tuning leaves frozen, computed once: the output of each candidate's front end."""
+"""What fine-tuning leaves frozen, computed once: above all the output of each candidate's front end."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,8 +34,19 @@ class SplitFeatures:
         return sum(features.nbytes for features in (*self.train, *self.test))
 
 
+class Sized(Protocol):
+    """Something whose size in bytes is known."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return the size in bytes."""
+
+
+Kept = TypeVar("Kept", bound=Sized)
+
+
 class FrozenFeatures:
-    """Keeps front ends' outputs in memory for the runs that share them.
+    """Keeps in memory what runs share: front ends' outputs, and what else a protocol leaves frozen.
 
     Since fine-tuning never changes the front end, all layers and seeds of a candidate see the same.
     """
@@ -46,7 +58,7 @@ class FrozenFeatures:
             limit: bytes to keep; what was used longest ago goes first.
         """
         self.limit = limit
-        self._kept: OrderedDict[tuple[str, ...], SplitFeatures] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Sized] = OrderedDict()
 
     def of(self, candidate: Candidate, data: TaskData) -> SplitFeatures:
         """Return the front end's output for a task's data, computed unless kept from before.
@@ -54,14 +66,31 @@ class FrozenFeatures:
         Raises:
             InputError: an utterance is shorter than one frame, or cannot be read.
         """
-        key = (candidate.name, candidate.revision, data.task, data.suite, data.revision)
+        return self.keep(
+            ("front end",),
+            candidate,
+            data,
+            lambda: SplitFeatures(front_end(candidate, data.train), front_end(candidate, data.test)),
+        )
+
+    def keep(
+        self, what: tuple[object, ...], candidate: Candidate, data: TaskData, compute: Callable[[], Kept]
+    ) -> Kept:
+        """Return something that only the candidate and the data decide, computed unless kept from before.
+
+        Args:
+            what: tells it from other things of the same candidate and data.
+            candidate: the encoder.
+            data: of a task.
+            compute: makes it.
+        """
+        key = (*what, candidate.name, candidate.revision, data.task, data.suite, data.revision)
         if key not in self._kept:
-            features = SplitFeatures(front_end(candidate, data.train), front_end(candidate, data.test))
-            self._kept[key] = features
+            self._kept[key] = compute()
             while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self.limit:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
-        return self._kept[key]
+        return self._kept[key]  # type: ignore[return-value]
 
 
 @torch.no_grad()

@@ -24,18 +24,18 @@ from filelock import FileLock, Timeout
 from foretune.models import load_candidate
 from foretune.models.candidate import Candidate
 from foretune.records import TuningRecord, append, provenance, read
+from foretune.records.tuning import Key, settings_text
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import TaskData
 
 from .display import Show, display
-from .finetune import Protocol, fine_tune
+from .finetune import fine_tune
 from .frozen import FrozenFeatures
-from .settings import default_settings
+from .protocols import Protocol
+from .settings import default_settings, departures
 
 _POLL_SECONDS = 0.5
-
-Key = tuple[str, str, str, str, str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Run:
     Attributes:
         task: a task's name.
         model: a candidate's name.
-        protocol: `layer`; see `plan` on `full`.
-        layer: where the encoder is cut.
+        protocol: `layer`, `single-layer` or `probe`; see `plan` on `full`.
+        layer: where the encoder is cut, or the one that trains.
         seed: of the head's weights and the order of the data.
     """
 
@@ -74,7 +74,7 @@ def plan(
         tasks: names of tasks.
         models: names of candidates.
         layers: `all` (0..num_layers), the `last`, or these.
-        protocol: `layer`, or `full`, for which `layers` does not count.
+        protocol: `layer`, `single-layer`; or `full` or `probe`, for which `layers` does not count.
         seeds: seeds 0..seeds-1.
 
     Raises:
@@ -82,15 +82,21 @@ def plan(
     """
     for task in tasks:
         get_task(task)
-    cuts = {model: _cuts(model, "last" if protocol == "full" else layers) for model in models}
+    whole = protocol in ("full", "probe")
+    cuts = {model: _cuts(model, "last" if whole else layers) for model in models}
     runs = [
-        Run(task, model, "layer", layer, seed)
+        Run(task, model, _planned(protocol), layer, seed)
         for seed in range(seeds)
         for task in tasks
         for model in models
         for layer in cuts[model]
     ]
     return list(dict.fromkeys(runs))
+
+
+def _planned(protocol: Protocol) -> Protocol:
+    """Return the protocol that a run is planned and looked for under."""
+    return "layer" if protocol == "full" else protocol
 
 
 def _cuts(model: str, layers: Literal["all", "last"] | Sequence[int]) -> list[int]:
@@ -136,7 +142,7 @@ def run_grid(
         InputError: an unknown task, data that cannot be made, a damaged file of records.
         RuntimeError: workers died, and left runs undone.
     """
-    ordered = list(dict.fromkeys(replace(run, protocol="layer") for run in runs))
+    ordered = list(dict.fromkeys(replace(run, protocol=_planned(run.protocol)) for run in runs))
     needed = {run.task for run in ordered}
     sets = {
         task: data[task] if data and task in data else get_task(task).embedded() for task in sorted(needed)
@@ -164,8 +170,8 @@ def _failures(recorded: Sequence[TuningRecord], retry: bool) -> Counter[Key] | N
 
 
 def _key(record: TuningRecord) -> Key:
-    task, data, model, revision, _, layer, seed = record.key
-    return task, data, model, revision, "layer", layer, seed
+    task, data, model, revision, _, *rest = record.key
+    return task, data, model, revision, _planned(record.protocol), *rest
 
 
 def claims(records: Path) -> Path:
@@ -209,8 +215,10 @@ class Worker:
 
     def key(self, run: Run) -> Key:
         """Return what the record of a run will be known by."""
-        data = self.data[run.task]
-        return run.task, data.revision, run.model, self.revision(run.model), "layer", run.layer, run.seed
+        task = get_task(run.task)
+        settings = settings_text(departures(task, default_settings(task)))
+        revisions = self.data[run.task].revision, run.model, self.revision(run.model)
+        return run.task, *revisions, run.protocol, run.layer, run.seed, settings
 
     def settled(self, runs: Sequence[Run], failures: Counter[Key] | None) -> dict[Run, TuningRecord]:
         """Return the records of the runs that are done, or have failed and are not to be tried again."""
@@ -259,7 +267,13 @@ class Worker:
         try:
             candidate = self.candidate(run.model)
             return fine_tune(
-                candidate, task, self.data[run.task], layer=run.layer, seed=run.seed, frozen=self.frozen
+                candidate,
+                task,
+                self.data[run.task],
+                layer=run.layer,
+                protocol=run.protocol,
+                seed=run.seed,
+                frozen=self.frozen,
             )
         except Exception as error:
             data, settings = self.data[run.task], default_settings(task)
@@ -270,11 +284,12 @@ class Worker:
                 model=run.model,
                 provenance=provenance(self.device),
                 model_revision=self.revision(run.model),
-                protocol="layer",
+                protocol=run.protocol,
                 layer=run.layer,
                 seed=run.seed,
                 learning_rate=settings.learning_rate,
                 steps=settings.steps,
+                settings=departures(task, settings),
                 status="failed",
                 error=f"{type(error).__name__}: {error}",
                 metric=task.metric,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from foretune.tasks.task import Kind, Task
 
@@ -46,6 +46,22 @@ DEFAULTS: dict[Kind, Settings] = {
     "sequence": Settings(steps=120, head_steps=200),
 }
 """Settings by kind of task."""
+UNSAID: dict[str, float] = {
+    "batch_size": 8,
+    "head_batch_size": 32,
+    "learning_rate": 1e-3,
+    "head_learning_rate": 2e-2,
+    "warmup": 0.1,
+    "weight_decay": 1e-2,
+    "clipping": 1.0,
+    "blank_bias": -2.0,
+    "head_steps": 200,
+}
+"""What a record that says nothing of its settings was made with; never to be changed, unlike the defaults."""
+UNSAID_STEPS: dict[Kind, int] = {"utterance": 100, "sequence": 120}
+"""Likewise, of `steps`."""
+UNSAID_BY_TASK: dict[str, dict[str, float]] = {"keyword_spotting": {"batch_size": 16}}
+"""Likewise, where a task departs from its kind."""
 BY_TASK: dict[str, Settings] = {
     # recordings are half as long as those of other tasks: twice as many an update cost the same, and
     # halve what the seed decides
@@ -57,3 +73,15 @@ BY_TASK: dict[str, Settings] = {
 def default_settings(task: Task) -> Settings:
     """Return the settings of a task's runs, where none are given."""
     return BY_TASK.get(task.name, DEFAULTS[task.kind])
+
+
+def departures(task: Task, settings: Settings) -> dict[str, float]:
+    """Return the settings in which a run departs from what a record without settings was made with.
+
+    They are part of what makes a run the same run as another, so that one file may hold runs with several
+    settings, and those that were made before records had settings stay what they were.
+    """
+    unsaid = UNSAID | {"steps": UNSAID_STEPS[task.kind]}
+    if task.name in UNSAID_BY_TASK:
+        unsaid |= UNSAID_BY_TASK[task.name]
+    return {name: value for name, value in asdict(settings).items() if value != unsaid[name]}

@@ -1,9 +1,10 @@
-"""The two stages of a run: the head alone on frozen features, then the head and the encoder below it."""
+"""The stages of a run: the head alone on frozen features, then the head and what trains below it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -11,10 +12,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from foretune.models.candidate import Candidate
-
-from .frozen import in_order_of_length, pad, shuffled_batches
-from .heads import Head
+from .cut import FrozenStates, Tunable
+from .frozen import in_order_of_length, shuffled_batches
 from .settings import Settings
 
 _INFERENCE_BATCH = 32
@@ -22,33 +21,12 @@ _INFERENCE_BATCH = 32
 Progress = Callable[[int, int], None]
 
 
-class CutEncoder(nn.Module):
-    """An encoder cut after a layer, under a head."""
-
-    def __init__(self, candidate: Candidate, layer: int, head: Head) -> None:
-        """Join them; layers above the cut stay where they are and are never run."""
-        super().__init__()
-        self.candidate = candidate
-        self.layer = layer
-        self.encoder = candidate.module
-        self.head = head
-
-    def hidden(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return the layer's hidden states (batch, frames, dimension) from the front end's output."""
-        return self.candidate.forward_from_features(features, lengths, last_layer=self.layer).layers[-1]
-
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return logits."""
-        logits: Tensor = self.head(self.hidden(features, lengths), lengths)
-        return logits
-
-
 class Trainer:
-    """What both stages share: the data's targets and order, the device, the settings."""
+    """What stages share: the data's targets and order, the device, the settings."""
 
     def __init__(
         self,
-        model: CutEncoder,
+        model: Tunable,
         targets: Sequence[str],
         settings: Settings,
         seed: int,
@@ -68,14 +46,15 @@ class Trainer:
         self.settings = settings
         self.progress = progress
         self.generator = torch.Generator().manual_seed(seed)
-        self.accelerator = Accelerator(cpu=model.candidate.device.type == "cpu")
+        self.accelerator = Accelerator(cpu=model.device.type == "cpu")
         self.done = 0
 
-    def train(self, features: Sequence[Tensor]) -> int:
-        """Train the head on frozen hidden states, then head and encoder together.
+    def train(self, inputs: Sequence[Any], encoder: Sequence[nn.Parameter]) -> int:
+        """Train the head on frozen hidden states, then the head and parameters below it together.
 
         Args:
-            features: the front end's output for each training utterance, (frames, channels).
+            inputs: of the model, one for each training utterance.
+            encoder: what trains in the second stage, beside the head.
 
         Returns:
             The number of parameters trained.
@@ -85,11 +64,10 @@ class Trainer:
         """
         settings = self.settings
         head = list(self.model.head.parameters())
-        encoder = reached(self.model, features[0])
-        hidden = infer(self.model, self.model.hidden, features)
+        hidden = infer(self.model, inputs)
         self.model.head.standardise(hidden)
         self._stage(
-            self.model.head,
+            FrozenStates(self.model.head, self.model.device),
             head,
             hidden,
             steps=settings.head_steps,
@@ -100,18 +78,42 @@ class Trainer:
         self._stage(
             self.model,
             together,
-            features,
+            inputs,
             steps=settings.steps,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
         )
         return sum(parameter.numel() for parameter in together)
 
+    def train_at_once(self, inputs: Sequence[Any]) -> int:
+        """Train all of the model in one stage, as long as both and at the pace of the head alone.
+
+        Args:
+            inputs: of the model, one for each training utterance.
+
+        Returns:
+            The number of parameters trained.
+
+        Raises:
+            FloatingPointError: the loss is no longer finite.
+        """
+        self.model.head.standardise(infer(self.model, inputs))
+        parameters = list(self.model.parameters())
+        self._stage(
+            self.model,
+            parameters,
+            inputs,
+            steps=self.settings.head_steps + self.settings.steps,
+            batch_size=self.settings.head_batch_size,
+            learning_rate=self.settings.head_learning_rate,
+        )
+        return sum(parameter.numel() for parameter in parameters)
+
     def _stage(
         self,
-        module: nn.Module,
+        module: Tunable,
         parameters: list[nn.Parameter],
-        inputs: Sequence[Tensor],
+        inputs: Sequence[Any],
         *,
         steps: int,
         batch_size: int,
@@ -123,9 +125,9 @@ class Trainer:
         prepared, stepper = self.accelerator.prepare(module, optimizer)
         batches = shuffled_batches([len(row) for row in inputs], batch_size, self.generator)
         for _, indices in zip(range(steps), batches, strict=False):
-            padded, lengths = pad([inputs[index] for index in indices], self.accelerator.device)
-            loss = self.model.head.loss(
-                prepared(padded, lengths), lengths, [self.targets[index] for index in indices]
+            batch, lengths = module.collate([inputs[index] for index in indices])
+            loss = module.head.loss(
+                prepared(batch, lengths), lengths, [self.targets[index] for index in indices]
             )
             if not torch.isfinite(loss):
                 raise FloatingPointError(f"the loss is {loss.item()} after {self.done} updates")
@@ -145,62 +147,31 @@ def _warm_up_and_fall(step: int, steps: int, warmup: float) -> float:
     return min((step + 1) / (rising + 1), (steps - step) / (steps - rising)) if steps > rising else 1.0
 
 
-def reached(model: CutEncoder, features: Tensor) -> list[nn.Parameter]:
-    """Return the encoder's parameters that the cut model's output depends on, and let only these train.
-
-    What lies above the cut, or is used in pre-training alone, gets no gradient; the front end is not
-    run at all.
-
-    Args:
-        model: the cut model.
-        features: the front end's output for any one utterance, (frames, channels).
-    """
-    parameters = list(model.encoder.parameters())
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-        parameter.grad = None
-    padded, lengths = pad([features], model.candidate.device)
-    hidden = model.hidden(padded, lengths)
-    if hidden.requires_grad:
-        hidden.sum().backward()  # type: ignore[no-untyped-call]
-    found = [parameter for parameter in parameters if parameter.grad is not None]
-    for parameter in parameters:
-        parameter.requires_grad_(parameter.grad is not None)
-        parameter.grad = None
-    return found
-
-
 @torch.no_grad()
-def infer(
-    model: CutEncoder, function: Callable[[Tensor, Tensor], Tensor], features: Sequence[Tensor]
-) -> list[Tensor]:
-    """Apply a function of padded features and lengths to utterances, batched by length.
+def infer(model: Tunable, inputs: Sequence[Any]) -> list[Tensor]:
+    """Return the hidden states of each utterance, (frames, dimension), without padding, on the CPU.
 
     Args:
-        model: says on which device.
-        function: returns (batch, frames, dimension).
-        features: the front end's output for each utterance, (frames, channels).
-
-    Returns:
-        One tensor (frames, dimension) for each utterance, without padding, on the CPU.
+        model: gives them.
+        inputs: of the model, one for each utterance; batched by length.
     """
     found: dict[int, Tensor] = {}
-    for indices in in_order_of_length([len(row) for row in features], _INFERENCE_BATCH):
-        padded, lengths = pad([features[index] for index in indices], model.candidate.device)
-        for index, row in zip(indices, function(padded, lengths), strict=True):
-            found[index] = row[: len(features[index])].cpu()
-    return [found[index] for index in range(len(features))]
+    for indices in in_order_of_length([len(row) for row in inputs], _INFERENCE_BATCH):
+        hidden = model.hidden(*model.collate([inputs[index] for index in indices]))
+        for index, row in zip(indices, hidden, strict=True):
+            found[index] = row[: len(inputs[index])].cpu()
+    return [found[index] for index in range(len(inputs))]
 
 
 @torch.inference_mode()
-def decide(model: CutEncoder, features: Sequence[Tensor]) -> list[str]:
-    """Return the label or transcript of each utterance, from the front end's output."""
+def decide(model: Tunable, inputs: Sequence[Any]) -> list[str]:
+    """Return the label or transcript of each utterance, from the model's inputs."""
     found: dict[int, str] = {}
-    for indices in in_order_of_length([len(row) for row in features], _INFERENCE_BATCH):
-        padded, lengths = pad([features[index] for index in indices], model.candidate.device)
-        decisions = model.head.decide(model(padded, lengths), lengths)
+    for indices in in_order_of_length([len(row) for row in inputs], _INFERENCE_BATCH):
+        batch, lengths = model.collate([inputs[index] for index in indices])
+        decisions = model.head.decide(model(batch, lengths), lengths)
         found.update(zip(indices, decisions, strict=True))
-    return [found[index] for index in range(len(features))]
+    return [found[index] for index in range(len(inputs))]
 
 
 @contextmanager

@@ -142,3 +142,14 @@ def emotion():
 @pytest.fixture
 def asr():
     return get_task("asr")
+
+
+@pytest.fixture(scope="session")
+def few() -> TaskData:
+    """Utterances for encoders that are not toys."""
+    return toy_data("emotion_recognition", train=12, test=6)
+
+
+@pytest.fixture(scope="session")
+def spelled_few() -> TaskData:
+    return toy_data("asr", train=12, test=6)

@@ -79,7 +79,16 @@ def test_filter_banks_train_a_head_alone(emotion, tones):
 
 def test_a_record_says_what_was_run(toy, emotion, tones):
     record = fine_tune(toy, emotion, tones, layer=1, seed=4, settings=BRIEF)
-    assert record.key == ("emotion_recognition", tones.revision, "toy", toy.revision, "layer", 1, 4)
+    assert record.key == (
+        "emotion_recognition",
+        tones.revision,
+        "toy",
+        toy.revision,
+        "layer",
+        1,
+        4,
+        "head_batch_size 8, head_steps 3, steps 3",
+    )
     assert (record.train_utterances, record.test_utterances) == (48, 24)
     assert (record.learning_rate, record.steps) == (BRIEF.learning_rate, 3)
     assert record.wall_seconds > 0

@@ -12,7 +12,7 @@ import torch
 
 from foretune.records import append, read
 from foretune.tasks import InputError, get_task
-from foretune.tuning import DEFAULTS, Run, Settings, fine_tune, grid, plan, run_grid
+from foretune.tuning import DEFAULTS, Run, Settings, fine_tune, grid, plan, run_grid, settings
 
 BRIEF = Settings(steps=1, head_steps=1, batch_size=4, head_batch_size=4)
 
@@ -45,13 +45,14 @@ def tuned(monkeypatch):
 
     runs = Tuned()
 
-    def brief(candidate, task, data, *, layer, seed, frozen):
+    def brief(candidate, task, data, *, layer, seed, **others):
         runs.append((task.name, candidate.name, layer, seed))
         if runs[-1] in runs.failing:
             raise FloatingPointError("the loss is nan")
-        return fine_tune(candidate, task, data, layer=layer, seed=seed, frozen=frozen, settings=BRIEF)
+        return fine_tune(candidate, task, data, layer=layer, seed=seed, **others)
 
     monkeypatch.setattr(grid, "fine_tune", brief)
+    monkeypatch.setattr(settings, "DEFAULTS", {"utterance": BRIEF, "sequence": BRIEF})
     return runs
 
 
