@@ -8,7 +8,7 @@ import pytest
 
 from foretune.estimators import UnknownEstimatorError
 from foretune.gates import Gates
-from foretune.plugin import study_of
+from foretune.plugin import require_gates, study_of
 from foretune.study import Study, TaskStudy
 from foretune.tasks.errors import InputError
 
@@ -20,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="measure speed and memory at the sizes that claims are made for"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let no cell that has a gate go unjudged."""
+    require_gates(config, GATES)
 
 
 def pytest_collection(session: pytest.Session) -> None:

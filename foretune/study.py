@@ -18,6 +18,7 @@ from foretune.ground_truth import (
     LEAST_CANDIDATES,
     GroundTruth,
     Outcome,
+    Protocol,
     shares_beaten,
     shipped,
 )
@@ -80,13 +81,18 @@ class Options:
 
 
 class Study:
-    """All tasks of a session."""
+    """All tasks of a session.
+
+    Attributes:
+        options: what it is about.
+        made: what this process has recorded, in this order.
+    """
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.tasks = functools.cache(self._task)
         self._scored: set[tuple[object, ...]] = set()
-        self.recorded = False
+        self.made: list[Record] = []
 
     @functools.cached_property
     def runs(self) -> list[TuningRecord]:
@@ -156,7 +162,7 @@ class Study:
             return
         append(self.options.records, record)
         self._scored.add(key)
-        self.recorded = True
+        self.made.append(record)
 
     def drop_features(self, *, except_of: str) -> None:
         """Free the features of all tasks but one."""
@@ -216,7 +222,11 @@ class TaskStudy:
     @property
     def ground_truth(self) -> GroundTruth:
         """What fine-tuning gave, averaged over seeds, matched by the revisions of data and weights."""
-        return GroundTruth(self.task.name, self.study.runs, metric=self.task.metric)
+        return self.ground_truth_by("layer")
+
+    def ground_truth_by(self, protocol: Protocol) -> GroundTruth:
+        """Return what fine-tuning by a protocol gave."""
+        return GroundTruth(self.task.name, self.study.runs, metric=self.task.metric, protocol=protocol)
 
     def _features(self, model: str) -> Features:
         from foretune.models import load_candidate
@@ -235,19 +245,19 @@ class TaskStudy:
         )
         return Features(prepared, list(range(candidate.num_layers + 1)))
 
-    def layers(self, model: str) -> dict[int, Outcome]:
-        """Return what fine-tuning a model cut after each of its layers gave.
+    def layers(self, model: str, protocol: Protocol = "layer") -> dict[int, Outcome]:
+        """Return what fine-tuning a model cut after each of its layers gave, by a protocol.
 
         Raises:
             InputError: some of it is missing or stale, and is not to be made now.
         """
         features = self.features(model)
         if self.study.options.fine_tune and len(features.layers) >= LEAST_CANDIDATES:
-            self._fine_tune_missing(model, features.layers)
-        return self.ground_truth.layers(model, **self._revisions(model))
+            self._fine_tune_missing(model, features.layers, protocol)
+        return self.ground_truth_by(protocol).layers(model, **self._revisions(model))
 
-    def models(self) -> dict[str, Outcome]:
-        """Return what fine-tuning each candidate as a whole gave.
+    def models(self, protocol: Protocol = "layer") -> dict[str, Outcome]:
+        """Return what fine-tuning each candidate as a whole gave, by a protocol.
 
         Raises:
             InputError: some of it is missing or stale, and is not to be made now.
@@ -256,8 +266,8 @@ class TaskStudy:
         for model in self.study.models(self.task.name):
             top = self.features(model).layers[-1]
             if self.study.options.fine_tune:
-                self._fine_tune_missing(model, [top])
-            found[model] = self.ground_truth.full(model, top, **self._revisions(model))
+                self._fine_tune_missing(model, [top], protocol)
+            found[model] = self.ground_truth_by(protocol).full(model, top, **self._revisions(model))
         return found
 
     def _revisions(self, model: str) -> Mapping[str, str]:
@@ -266,13 +276,13 @@ class TaskStudy:
             "model_revision": self.features(model).prepared.candidate.revision,
         }
 
-    def _fine_tune_missing(self, model: str, layers: Sequence[int]) -> None:
+    def _fine_tune_missing(self, model: str, layers: Sequence[int], protocol: Protocol) -> None:
         from foretune.tuning import plan, run_grid
 
-        truth, revisions = self.ground_truth, self._revisions(model)
+        truth, revisions = self.ground_truth_by(protocol), self._revisions(model)
         missing = [
             run
-            for run in plan([self.task.name], [model], layers=layers, seeds=SEEDS)
+            for run in plan([self.task.name], [model], layers=layers, protocol=protocol, seeds=SEEDS)
             if not truth.has(model, run.layer, run.seed, **revisions)
         ]
         if not missing:

@@ -110,6 +110,7 @@ def _score(record: ScoreRecord) -> Result:
         origin={
             "data": record.data_revision,
             "weights": record.model_revision,
+            "precision": record.dtype,
             "samples": f"{record.samples} ({record.unit}, every {record.frame_stride})",
             "aligner": "" if record.labels is None else record.labels.aligner_revision,
         },

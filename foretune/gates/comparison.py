@@ -7,7 +7,7 @@ else fails the comparison like a worse one, unless its state is allowed.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -114,7 +114,7 @@ def compare(
     limits: Limits,
     *,
     allowed: Collection[str] = (),
-    absent: Mapping[str, str] | None = None,
+    why_absent: Callable[[Cell], str] = lambda _: "",
 ) -> Comparison:
     """Hold a run against an earlier one.
 
@@ -123,21 +123,30 @@ def compare(
         new: this run.
         limits: how much worse it may be.
         allowed: states that do not fail the comparison, of `ALLOWABLE`.
-        absent: by name of a cell, why this run lacks it, where that is known.
+        why_absent: says why this run lacks a cell; empty where that is not known.
 
     Raises:
         InputError: a state cannot be allowed, the earlier run has nothing to compare with, or a limit
             fits none of its cells.
     """
-    unknown = sorted(set(allowed) - set(ALLOWABLE))
-    if unknown:
-        raise InputError(f"cannot allow {unknown[0]!r}; there are {', '.join(ALLOWABLE)}")
+    check_allowed(allowed)
     before, after = results(old), results(new)
     check_limits(before, limits)
     collected = _Findings(limits, allowed)
     for cell in before | after:
-        _compare_cell(cell, before.get(cell), after.get(cell), collected, absent or {})
+        _compare_cell(cell, before.get(cell), after.get(cell), collected, why_absent)
     return Comparison(collected.found, collected.values, len(before | after), collected.unscored)
+
+
+def check_allowed(allowed: Iterable[str]) -> None:
+    """Check that there are such states.
+
+    Raises:
+        InputError: one cannot be allowed.
+    """
+    unknown = [state for state in allowed if state not in ALLOWABLE]
+    if unknown:
+        raise InputError(f"cannot allow {unknown[0]!r}; there are {', '.join(ALLOWABLE)}")
 
 
 def check_limits(before: Mapping[Cell, Result], limits: Limits) -> None:
@@ -157,13 +166,13 @@ def check_limits(before: Mapping[Cell, Result], limits: Limits) -> None:
 
 
 def _compare_cell(
-    cell: Cell, old: Result | None, new: Result | None, found: _Findings, absent: Mapping[str, str]
+    cell: Cell, old: Result | None, new: Result | None, found: _Findings, why_absent: Callable[[Cell], str]
 ) -> None:
     if cell.setting == "times":  # that a cell is there is the matter of its scores
         if old is not None and new is not None:
             _compare_values(cell, old, new, found)
     elif new is None:
-        found.add("missing", cell, note=absent.get(cell.name, ""))
+        found.add("missing", cell, note=why_absent(cell))
     elif old is None:
         found.add("new", cell)
     elif old.error and new.error:

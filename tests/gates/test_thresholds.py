@@ -11,7 +11,7 @@ from foretune.gates import LOW, NO_GATE, Gate, Gates
 from foretune.tasks import TASKS
 from foretune.tasks.errors import InputError
 
-SHIPPED = Path(__file__).parents[1] / "bench" / "gates.toml"
+SHIPPED = Path(__file__).parents[2] / "bench" / "gates.toml"
 
 
 class TestGate:
