@@ -24,14 +24,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from foretune.judged import Judged, Seen, judged_by
+from foretune.suites import SUITES
 
 if TYPE_CHECKING:
     from foretune.gates.session import SavedRun, Verdict
     from foretune.records import Record
     from foretune.study import Study, TaskStudy
 
-SUITES = ("embedded",)
-"""What the data of tasks can be made from."""
 RECORDS = Path("results/records")
 """Folder of the files that scores and agreements go to, relative to pytest's root folder; one a suite."""
 MADE_HERE = Path("results/records/tuning.jsonl")
@@ -71,8 +70,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--suite",
         default="embedded",
         choices=list(SUITES),
-        help="the data that tasks are made from (default: embedded, synthetic speech made on the fly)",
+        help="embedded: synthetic speech and what ships (default); local: your data and candidates; hub: "
+        "real corpora and the hub's encoders, such as --models wavlm-base",
     )
+    group.addoption(
+        "--data",
+        action="append",
+        default=[],
+        metavar="TASK=WHERE",
+        help="of the suites local and hub: a task's manifest, folder or corpus (see foretune list corpora), "
+        "once for each; source=WHERE is speech from the models' pre-training",
+    )
+    group.addoption(
+        "--utterances",
+        type=int,
+        default=None,
+        metavar="N",
+        help="at most so many of each part of a corpus that is named",
+    )
+    group.addoption(
+        "--aligner",
+        default=None,
+        metavar="NAME",
+        help="what aligns transcripts without true times, as for foretune rank (default: the one that ships)",
+    )
+    group.addoption("--device", default="cpu", help="a torch device for candidates: cpu, cuda (default: cpu)")
     group.addoption(
         "--models",
         default=None,
@@ -140,16 +162,26 @@ def study_of(config: pytest.Config) -> Study:
     """Return the session's study, as the options say; the same one each time."""
     if _STUDY not in config.stash:
         from foretune.study import Options, Study
+        from foretune.suites import Suite
+        from foretune.tasks.errors import InputError
 
+        option = config.getoption
+        try:
+            suite = Suite.choose(option("--suite"), option("--data"), option("--utterances"))
+            models = suite.candidates(option("--models"))
+        except InputError as error:
+            raise pytest.UsageError(str(error)) from None
         config.stash[_STUDY] = Study(
             Options(
                 records=_records(config),
                 ground_truth=config.getoption("--ground-truth"),
                 made_here=config.rootpath / MADE_HERE,
                 fine_tune=config.getoption("--fine-tune") == "missing",
-                suite=config.getoption("--suite"),
-                models=config.getoption("--models"),
+                suite=suite,
+                models=models,
                 estimators=config.getoption("--estimators"),
+                device=config.getoption("--device"),
+                aligner=config.getoption("--aligner"),
             )
         )
     return config.stash[_STUDY]
@@ -344,9 +376,8 @@ def _judge(config: pytest.Config, made: list[Record]) -> list[Verdict]:
     verdicts = []
     gates, seen = config.stash.get(_GATES, None), config.stash[_SEEN]
     if gates is not None and not _is_chosen(config):
-        settings = {judged[1] for judged in seen.collected}
-        if all(Path(argument).is_dir() for argument in config.args):
-            settings = {"layers", "models"}
+        whole = all(Path(argument).is_dir() for argument in config.args)
+        settings = None if whole else {judged[1] for judged in seen.collected}
         verdict = judge_gates(gates, made, seen, settings=settings, allowed="missing" in _allowed(config))
         verdicts += [] if verdict is None else [verdict]
     if _SAVED in config.stash:

@@ -3,6 +3,7 @@
 The records of a run are read as cells with a name, `SUITE.TASK.SETTING.WHICH.ESTIMATOR`:
 
 - an agreement: the setting is `layers`, and which is the model; or `models`, and which is the layer policy;
+  a protocol other than `layer` stands behind it in parentheses;
 - a score of a layer: the setting is `scores`, which is the model, and the layer stands beside the name;
 - the time that an estimator takes on all these layers together: the setting is `times`;
 - an agreement with published results: the suite is the table, and which is the model whose layers are
@@ -18,7 +19,8 @@ from typing import NamedTuple
 
 from foretune.records import AgreementRecord, PublishedRecord, Record, ScoreRecord, latest
 
-STATISTICS = ("spearman", "kendall", "weighted_kendall", "p_value", "regret", "regret_at_3")
+_PUBLISHED = ("spearman", "kendall", "weighted_kendall", "p_value", "regret", "regret_at_3")
+STATISTICS = (*_PUBLISHED, "pearson", "top_3_recall")
 """Measures of an agreement, named as the fields of its record."""
 
 
@@ -48,7 +50,7 @@ class Result:
 
     Attributes:
         values: by measure; None where there is none.
-        intervals: (lower end, upper end) of those that have one.
+        intervals: of Spearman's ρ: (lower end, upper end) by `limits.INTERVALS`, those that are known.
         error: why there is no value at all; empty where there is.
         origin: of data, weights and candidates: where it differs, there are no like things to compare.
         timed_on: where times were taken: where it differs, they cannot be compared.
@@ -71,6 +73,7 @@ def results(records: Iterable[Record]) -> dict[Cell, Result]:
     for record in latest(records):
         if isinstance(record, AgreementRecord):
             which = record.model if record.setting == "layers" else record.layer_policy
+            which += "" if record.protocol == "layer" else f" ({record.protocol})"
             cell = Cell(record.suite, record.task, record.setting, which, record.estimator)
             found[cell] = _agreement(record)
         elif isinstance(record, PublishedRecord):
@@ -88,6 +91,13 @@ def _agreement(record: AgreementRecord) -> Result:
     failed = record.status == "failed" or record.spearman is None
     return Result(
         values={name: _number(getattr(record, name)) for name in STATISTICS} | {"time": record.score_seconds},
+        intervals=_intervals(
+            {
+                "interval": (record.low, record.high),
+                "seed-interval": (record.seed_low, record.seed_high),
+                "utterance-interval": (record.utterance_low, record.utterance_high),
+            }
+        ),
         error=(record.error or "no value") if failed else "",
         origin={"data": record.data_revision, "candidates": ", ".join(record.names)},
         timed_on=_timed_on(record),
@@ -95,10 +105,9 @@ def _agreement(record: AgreementRecord) -> Result:
 
 
 def _published(record: PublishedRecord) -> Result:
-    known = record.low is not None and record.high is not None
     return Result(
-        values={name: _number(getattr(record, name)) for name in STATISTICS},
-        intervals={"spearman": (record.low or 0.0, record.high or 0.0)} if known else {},
+        values={name: _number(getattr(record, name)) for name in _PUBLISHED},
+        intervals=_intervals({"interval": (record.low, record.high)}),
         origin={"data": record.data_revision, "candidates": str(record.candidates)},
     )
 
@@ -132,6 +141,10 @@ def _time(layers: list[ScoreRecord]) -> Result:
 def _timed_on(record: Record) -> dict[str, str]:
     origin = record.provenance
     return {"machine": origin.machine, "device": origin.device, "threads": str(origin.threads)}
+
+
+def _intervals(ends: Mapping[str, tuple[float | None, float | None]]) -> dict[str, tuple[float, float]]:
+    return {name: (low, high) for name, (low, high) in ends.items() if low is not None and high is not None}
 
 
 def _number(value: float | None) -> float | None:

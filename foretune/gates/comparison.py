@@ -204,7 +204,7 @@ def _compare_values(cell: Cell, old: Result, new: Result, found: _Findings) -> N
         elif measure == "time" and (unlike := _why_untimed(cell, old, new)):
             found.add("untimed", cell, measure=measure, old=before, new=after, note=unlike)
         else:
-            _hold(cell, limit, (before, after), found, interval=old.intervals.get(measure))
+            _hold(cell, limit, (before, after), found, interval=old.intervals.get(limit.kind))
 
 
 def _why_untimed(cell: Cell, old: Result, new: Result) -> str:
@@ -227,7 +227,7 @@ def _hold(
     shortest = found.limits.shortest if limit.measure == "time" else -math.inf
     allowed = limit.range(max(old, shortest), interval)
     if allowed is None:
-        found.add("unbounded", cell, measure=limit.measure, old=old, new=new, note="no interval before")
+        found.add("unbounded", cell, measure=limit.measure, old=old, new=new, note=f"no {limit.kind} before")
         return
     found.values += 1
     if not allowed.holds(max(new, shortest)):

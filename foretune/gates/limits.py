@@ -1,9 +1,9 @@
 """Limits: how much worse a run may be than an earlier one.
 
 A limit is written `MEASURE=CHANGE` or `MEASURE@PATTERN=CHANGE`. The change is absolute (`-0.05`),
-relative to the earlier value (`+50%`), `interval` (no worse than the end of the earlier value's interval)
-or `none` (no limit). The pattern chooses cells by name, as `*.tsne_distance` does; of several limits
-that fit a cell the last counts.
+relative to the earlier value (`+50%`), the name of an interval of the earlier ρ whose lower end must be
+reached (`interval`, `seed-interval`, `utterance-interval`), or `none` (no limit). The pattern chooses
+cells by name, as `*.tsne_distance` does; of several limits that fit a cell the last counts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ MEASURES: dict[str, Better] = {
     "spearman": "higher",
     "kendall": "higher",
     "weighted_kendall": "higher",
+    "pearson": "higher",
+    "top_3_recall": "higher",
     "p_value": "lower",
     "regret": "lower",
     "regret_at_3": "lower",
@@ -35,6 +37,9 @@ DEFAULT_LIMITS = ("spearman=-0.05",)
 
 SHORTEST = 0.1
 """Seconds; shorter times count as this, since what takes a moment may by chance take three."""
+
+INTERVALS = ("interval", "seed-interval", "utterance-interval")
+"""Of Spearman's ρ: over candidates, over seeds of fine-tuning, and over utterances that were scored on."""
 
 ROUNDING = 1e-9
 """Share of a value by which a limit may be missed: 0.9 less 0.05 is not quite 0.85."""
@@ -72,13 +77,13 @@ class Limit:
     Attributes:
         measure: a key of `MEASURES`.
         pattern: of the names of the cells it holds for.
-        kind: what `amount` is; `none` and `interval` have none.
+        kind: what `amount` is, or one of `INTERVALS`, or `none`, which have no amount.
         amount: at least 0, in the measure's unit or as a share of the earlier value.
     """
 
     measure: str
     pattern: str
-    kind: Literal["absolute", "relative", "interval", "none"]
+    kind: str
     amount: float = 0.0
 
     @classmethod
@@ -94,13 +99,15 @@ class Limit:
         measure, pattern, change = form["measure"].strip(), form["pattern"] or "*", form["change"].strip()
         if measure not in MEASURES:
             raise InputError(f"limit {text!r}: no measure {measure!r}; there are {', '.join(MEASURES)}")
-        if change == "none":
-            return cls(measure, pattern, "none")
-        if change == "interval":
-            return cls(measure, pattern, "interval")
+        if change in INTERVALS and measure != "spearman":
+            raise InputError(f"limit {text!r}: only spearman has intervals; give a change such as +10%")
+        if change == "none" or change in INTERVALS:
+            return cls(measure, pattern, change)
         number = _CHANGE.fullmatch(change)
         if number is None:
-            raise InputError(f"limit {text!r}: {change!r} is no change; give -0.05, +50%, interval or none")
+            raise InputError(
+                f"limit {text!r}: {change!r} is no change; give -0.05, +50%, {', '.join(INTERVALS)} or none"
+            )
         _check_sign(text, MEASURES[measure], number["sign"], float(number["amount"]))
         if number["percent"]:
             return cls(measure, pattern, "relative", float(number["amount"]) / 100)
@@ -115,12 +122,12 @@ class Limit:
 
         Args:
             old: the earlier value.
-            interval: its ends.
+            interval: the ends of the one that the limit asks for.
         """
-        if self.kind == "interval":
+        if self.kind in INTERVALS:
             if interval is None:
                 return None
-            low, high, words = (*interval, "interval")
+            low, high, words = (*interval, self.kind)
         else:
             amount = self.amount * abs(old) if self.kind == "relative" else self.amount
             low, high = old - amount, old + amount
@@ -136,7 +143,7 @@ class Limit:
     def __str__(self) -> str:
         """Return it as the user writes it."""
         where = "" if self.pattern == "*" else f"@{self.pattern}"
-        if self.kind in ("interval", "none"):
+        if self.kind == "none" or self.kind in INTERVALS:
             return f"{self.measure}{where}={self.kind}"
         sign = {"higher": "-", "lower": "+", "neither": ""}[MEASURES[self.measure]]
         amount = f"{100 * self.amount:g}%" if self.kind == "relative" else f"{self.amount:g}"

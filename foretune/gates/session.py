@@ -17,7 +17,7 @@ from .cells import Cell, results
 from .comparison import Finding, check_allowed, check_limits, compare
 from .display import summary, table
 from .limits import Limits
-from .thresholds import Gates
+from .thresholds import Gates, setting_of
 
 _ANY: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
@@ -96,7 +96,7 @@ def _why_absent(cell: Cell, seen: Seen) -> str:
 
 
 def unjudged(
-    gates: Mapping[Judged, object], made: Iterable[Record], seen: Seen, *, settings: Collection[str]
+    gates: Mapping[Judged, object], made: Iterable[Record], seen: Seen, *, settings: Collection[str] | None
 ) -> list[Finding]:
     """List the cells that a file of gates names and nothing judged, those deselected left out.
 
@@ -104,17 +104,17 @@ def unjudged(
         gates: the cells of the file.
         made: what the session recorded.
         seen: what became of its tests.
-        settings: those that the session is about.
+        settings: those that the session is about; None: all.
     """
     judged = {
-        (record.task, record.setting, record.model, record.estimator)
+        (record.task, setting_of(record.setting, record.protocol), record.model, record.estimator)
         for record in made
         if isinstance(record, AgreementRecord)
     }
     return [
         Finding("missing", ".".join(cell), note=_why_unjudged(cell, seen))
         for cell in gates
-        if cell[1] in settings and cell not in judged and cell not in seen.deselected
+        if (settings is None or cell[1] in settings) and cell not in judged and cell not in seen.deselected
     ]
 
 
@@ -123,7 +123,7 @@ def _why_unjudged(cell: Judged, seen: Seen) -> str:
 
 
 def judge_gates(
-    path: Path, made: Iterable[Record], seen: Seen, *, settings: Collection[str], allowed: bool
+    path: Path, made: Iterable[Record], seen: Seen, *, settings: Collection[str] | None, allowed: bool
 ) -> Verdict | None:
     """Say which cells of a file of gates nothing judged; None where all were.
 

@@ -3,6 +3,8 @@
 A TOML file with one table a cell, `[TASK.layers.MODEL.ESTIMATOR]` or `[TASK.models.ESTIMATOR]`, and
 in it `least_spearman`, `largest_p_value`, both or neither, and a `reason`, which is required
 where an agreement is not gated or its gate is low. A cell that the file does not name is not gated.
+Where layers were not fine-tuned with all below them, the protocol (`probe`, `single-layer`) stands in the
+place of `layers`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ from foretune.tasks.errors import InputError
 
 LOW = 0.5
 """A least Spearman's ρ below this needs a reason."""
+
+PROTOCOLS = ("probe", "single-layer")
+"""Ways to fine-tune layers other than with all below them; settings of their own."""
 
 
 class Gate(BaseModel):
@@ -65,7 +70,10 @@ NO_GATE = Gate.model_construct()
 
 
 class Gates:
-    """The cells of a file, by (task, setting, model, estimator); the model is `all` for models."""
+    """The cells of a file, by (task, setting, model, estimator); the model is `all` for models.
+
+    The setting is `layers`, `models`, or the protocol by which layers were fine-tuned, where another.
+    """
 
     def __init__(self, cells: Mapping[tuple[str, str, str, str], Gate]) -> None:
         self.cells = dict(cells)
@@ -93,9 +101,14 @@ class Gates:
                 raise InputError(f"{path}: {where}: {first['msg']}") from None
         return cls(cells)
 
-    def of(self, task: str, setting: str, model: str, estimator: str) -> Gate:
+    def of(self, task: str, setting: str, model: str, estimator: str, protocol: str = "layer") -> Gate:
         """Return the gate of a cell; `NO_GATE` where there is none."""
-        return self.cells.get((task, setting, model, estimator), NO_GATE)
+        return self.cells.get((task, setting_of(setting, protocol), model, estimator), NO_GATE)
+
+
+def setting_of(setting: str, protocol: str) -> str:
+    """Return what a setting is called in a file of gates."""
+    return protocol if setting == "layers" and protocol in PROTOCOLS else setting
 
 
 def _tables(path: Path, tree: object) -> list[tuple[tuple[str, str, str, str], object]]:
@@ -106,12 +119,13 @@ def _tables(path: Path, tree: object) -> list[tuple[tuple[str, str, str, str], o
             if setting == "models":
                 for estimator, gate in _items(path, below, f"{task}.models as a table of estimators"):
                     found.append(((task, setting, "all", estimator), gate))
-            elif setting == "layers":
-                for model, gates in _items(path, below, f"{task}.layers as a table of models"):
-                    for estimator, gate in _items(path, gates, f"{task}.layers.{model} as a table"):
+            elif setting in ("layers", *PROTOCOLS):
+                for model, gates in _items(path, below, f"{task}.{setting} as a table of models"):
+                    for estimator, gate in _items(path, gates, f"{task}.{setting}.{model} as a table"):
                         found.append(((task, setting, model, estimator), gate))
             else:
-                raise InputError(f"{path}: {task}.{setting}: a setting is `layers` or `models`")
+                known = ", ".join(("models", "layers", *PROTOCOLS))
+                raise InputError(f"{path}: {task}.{setting}: a setting is one of {known}")
     return found
 
 
