@@ -181,6 +181,7 @@ def load_data(
     """
     settings: dict[str, Any] = {"skip_bad": skip_bad} | ({"report": report} if report else {})
     corpora = {text: read_name(str(text)) for text in (data, source) if isinstance(text, str | os.PathLike)}
+    whole = task.name if task.only is None else task.name.partition(":")[0]
     if utterances is not None and not any(corpora.values()):
         raise InputError(f"--utterances {utterances}: for a corpus that is named; shorten your data instead")
     if data is None:
@@ -188,11 +189,12 @@ def load_data(
     elif isinstance(data, TaskData):
         loaded = data
     elif named := corpora[data]:
-        loaded = named.load(task.name, utterances=utterances, seed=seed)
+        loaded = named.load(whole, utterances=utterances, seed=seed)
     else:
         loaded = load_manifest(Path(data), task, **settings)
-    if loaded.task != task.name:
+    if loaded.task not in (task.name, whole):
         raise InputError(f"data: made for the task {loaded.task}, not {task.name}; load them for it")
+    loaded = task.restrict(loaded)
     if source is None:
         return loaded
     if isinstance(source, str | os.PathLike):

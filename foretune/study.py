@@ -20,13 +20,14 @@ from foretune.ground_truth import (
     Outcome,
     Protocol,
     shares_beaten,
-    shipped,
 )
 from foretune.records import Record, ScoreRecord, TuningRecord, append, read_tuning
+from foretune.suites import EMBEDDED, Suite
 from foretune.tasks import Task, get_task
 from foretune.tasks.errors import InputError
 
 if TYPE_CHECKING:
+    from foretune.alignment import Labelling
     from foretune.scoring import Prepared
     from foretune.tasks.utterance import TaskData
 
@@ -43,10 +44,11 @@ class Options:
         ground_truth: file of fine-tuning records; None: those that ship, and those made here before.
         made_here: where runs are appended that the ground truth lacked.
         fine_tune: whether to do these runs; otherwise their lack is an error.
-        suite: what the tasks' data are made from.
+        suite: what the tasks' data are, which candidates there are, and whose ground truth counts.
         models: only these candidates; None: all that the ground truth has.
         estimators: only these; None: all that are registered.
         device: where candidates compute.
+        aligner: what aligns transcripts for a sequence task without true times (see `label_frames`).
         seed: of everything random in scoring.
     """
 
@@ -54,10 +56,11 @@ class Options:
     ground_truth: Path | None = None
     made_here: Path = Path("results/records/ground_truth.jsonl")
     fine_tune: bool = False
-    suite: str = "embedded"
+    suite: Suite = field(default_factory=Suite)
     models: Sequence[str] | None = None
     estimators: Sequence[str] | None = None
     device: str = "cpu"
+    aligner: str | None = None
     seed: int = 0
 
     def ground_truth_files(self) -> list[Path]:
@@ -69,7 +72,7 @@ class Options:
         if self.ground_truth is not None:
             files = [self.ground_truth]
         else:
-            files = [shipped(self.suite), self.made_here]
+            files = self.suite.ground_truth(self.made_here)
         present = [path for path in files if path.is_file()]
         if not present and not self.fine_tune:
             raise InputError(f"{files[0]}: no ground truth there; add --fine-tune missing to make it")
@@ -98,7 +101,7 @@ class Study:
     def runs(self) -> list[TuningRecord]:
         """The finished fine-tuning runs, of all tasks."""
         files = self.options.ground_truth_files()
-        return [run for run in read_tuning(files) if run.suite == self.options.suite]
+        return [run for run in read_tuning(files) if self.options.suite.has(run)]
 
     def estimator_names(self) -> list[str]:
         """Return the names of the estimators.
@@ -123,15 +126,26 @@ class Study:
             InputError: there is no ground truth at all.
         """
         if self.options.fine_tune:
-            return list(registry.TASKS)
+            return self.options.suite.tasks(registry.TASKS)
         found = {run.task for run in self.runs}
         for name in sorted(found):
             get_task(name)  # says what an unknown name may have meant
         if not found:
             raise InputError(
-                f"no ground truth of the suite {self.options.suite}; add --fine-tune missing to make it"
+                f"no ground truth of the suite {self.options.suite.name}; add --fine-tune missing to make it"
             )
-        return [name for name in registry.TASKS if name in found]
+        return [name for name in self.options.suite.tasks(registry.TASKS) if name in found]
+
+    def check(self) -> None:
+        """Check, before the long work, that the candidates of another suite than the shipped one are there.
+
+        Raises:
+            InputError: one is not; the message names it.
+        """
+        if self.options.suite.name != EMBEDDED:
+            self.options.suite.check_candidates(
+                sorted({model for task in self.task_names() for model in self.models(task)})
+            )
 
     def models(self, task: str) -> list[str]:
         """Return the candidates of a task in the setting `models`."""
@@ -149,11 +163,7 @@ class Study:
         return known or [model for model in self._shipped_models() if not model.endswith("-untrained")]
 
     def _shipped_models(self) -> list[str]:
-        if not self.options.fine_tune:
-            return []
-        from foretune.models import names
-
-        return names()
+        return self.options.suite.pool() if self.options.fine_tune else []
 
     def append(self, record: Record) -> None:
         """Record a result; a score that this session has recorded before is not recorded again."""
@@ -217,7 +227,16 @@ class TaskStudy:
     @functools.cached_property
     def data(self) -> TaskData:
         """The task's speech, made when first asked for."""
-        return self.task.embedded()
+        return self.study.options.suite.load(self.task)
+
+    @functools.cached_property
+    def labelling(self) -> Labelling:
+        """Where the labels of frames come from: true times, or one alignment for all candidates."""
+        from foretune.alignment import label_frames
+
+        options = self.study.options
+        aligner = options.aligner if self.task.kind == "sequence" else None
+        return label_frames(self.task, self.data, aligner=aligner, device=options.device)
 
     @property
     def ground_truth(self) -> GroundTruth:
@@ -241,6 +260,7 @@ class TaskStudy:
             self.data,
             self.study.estimator_names(),
             seed=self.study.options.seed,
+            labelling=self.labelling,
             other_tasks={layer: share for (name, layer), share in beaten.items() if name == model},
         )
         return Features(prepared, list(range(candidate.num_layers + 1)))
