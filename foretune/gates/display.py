@@ -33,15 +33,15 @@ def _group(number: int, finding: Finding) -> tuple[object, ...]:
 
 def _row(group: Sequence[Finding]) -> list[str]:
     first = group[0]
-    cell = first.cell
+    cell, state = first.cell, first.state + (" (allowed)" if first.allowed else "")
     layers = [str(finding.layer) for finding in group if finding.layer is not None]
     if layers:
         cell += f", layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}"
     elif len(group) > 1:
-        return [f"{len(group)} cells", first.state, first.measure, "", "", "", first.note]
+        return [f"{len(group)} cells", state, first.measure, "", "", "", first.note]
     return [
         cell,
-        first.state + (" (allowed)" if first.allowed else ""),
+        state,
         first.measure,
         _shown(first.old),
         _shown(first.new),
