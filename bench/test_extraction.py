@@ -43,9 +43,10 @@ PADDED = 8
 SPEED_UP = 1.1
 """Least ratio of the faster other way's time to ours, of encoders of real size.
 
-The aim was 1.5, and 1.20 to 1.23 was measured on two hyper-threads of one core (1.8 to 1.9 against padded
-batches). One utterance at a time already computes there at half the rate of a bare matrix product (128 of 260
-GFLOPS of float32), ours at 0.59 of it; 1.5 would take 0.74.
+The aim was 1.5. On two hyper-threads of one core, half an hour of real speech through wav2vec2-base took 1.39
+times as much processor time one utterance at a time, and 1.52 times as long beside other work; a minute of
+speech without other work 1.20 to 1.28 times as long. One utterance at a time already computes there at half
+the rate of a bare matrix product (128 of 260 GFLOPS of float32); 1.5 would take 0.74 of it.
 """
 
 ENOUGH_SECONDS = 1_800

@@ -13,10 +13,12 @@ import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from threadpoolctl import ThreadpoolController
 
 from foretune.cache import VERSION, BusyError, Folder, Pace, canonical, content_hash
 from foretune.estimators import Estimator, Moments, Reservoir, Samples
@@ -28,6 +30,7 @@ from foretune.extraction import (
     Progress,
     default_batch_seconds,
     extract,
+    streams_of,
 )
 from foretune.models.candidate import Candidate
 from foretune.sampling import Sampler
@@ -206,12 +209,13 @@ def gather(
         )
         whole = True
         try:
-            for batch in batches:
-                whole = False
-                piece = _select(candidate, batch, sampler)
-                evidence.add(piece)
-                keeper.keep(piece, evidence)
-                whole = True
+            with _one_thread_for_sums(candidate):
+                for batch in batches:
+                    whole = False
+                    piece = _select(candidate, batch, sampler)
+                    evidence.add(piece)
+                    keeper.keep(piece, evidence)
+                    whole = True
         finally:
             if whole:  # also where reading the next batch failed, or somebody lost patience
                 keeper.save(evidence)
@@ -219,6 +223,14 @@ def gather(
         raise InputError(f"{candidate.name}: no frame lies within a phone; check the true times")
     evidence.draw()
     return evidence
+
+
+def _one_thread_for_sums(candidate: Candidate) -> AbstractContextManager[object]:
+    """Keep NumPy's and SciPy's products to one thread while the next batches are at work on all cores."""
+    if streams_of(candidate) == 1:
+        return nullcontext()
+    # not those of torch, which has its own
+    return ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def _select(candidate: Candidate, batch: Batch, sampler: Sampler) -> Piece:

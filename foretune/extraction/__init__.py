@@ -14,6 +14,7 @@ more samples, padding included, than its budget. The order does not depend on th
 from .batches import batches_by_length, default_batch_seconds, samples
 from .engine import Batch, Progress, extract
 from .precision import LARGEST_DIFFERENCE, PRECISIONS
+from .streams import streams_of
 from .windows import OVERLAP_SECONDS, WINDOW_SECONDS
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "default_batch_seconds",
     "extract",
     "samples",
+    "streams_of",
 ]
