@@ -10,20 +10,41 @@ Spearman's and Kendall's coefficients are then undefined (0/0). Records hold no 
 functions return 0 ("no agreement was seen") with p = 1, and `Agreement.defined` is False.
 """
 
+from .comparison import Comparison, compare, holm, sign_flip
 from .correlation import Agreement, exact_p_value, smallest_p_value, smooth_p_value, spearman
-from .measures import kendall_tau, regret, weighted_tau
+from .intervals import LEAST_FOR_INTERVAL, LEVEL, Interval, candidate_interval, mean_interval
+from .measures import kendall_tau, pearson, regret, top_recall, weighted_tau
+from .noise import ceiling, seed_interval, split_half, utterance_interval
+from .partial import PartialAgreement, partial_spearman
 from .permutations import DRAWS, EXACT_TO, UNTIED_TO
 
 __all__ = [
     "DRAWS",
     "EXACT_TO",
+    "LEAST_FOR_INTERVAL",
+    "LEVEL",
     "UNTIED_TO",
     "Agreement",
+    "Comparison",
+    "Interval",
+    "PartialAgreement",
+    "candidate_interval",
+    "ceiling",
+    "compare",
     "exact_p_value",
+    "holm",
     "kendall_tau",
+    "mean_interval",
+    "partial_spearman",
+    "pearson",
     "regret",
+    "seed_interval",
+    "sign_flip",
     "smallest_p_value",
     "smooth_p_value",
     "spearman",
+    "split_half",
+    "top_recall",
+    "utterance_interval",
     "weighted_tau",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from foretune.tasks.errors import InputError
 
 from .permutations import DRAWS, EXACT_TO, UNTIED_TO, null_distribution, permutations, permutations_within
-from .ranks import checked, constant, deviation, integer_ranks
+from .ranks import checked, constant, deviation, integer_ranks, rank_correlation
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ candidates=3, p_value_error=0.0, defined=True)
         return Agreement(0.0, 1.0, smallest, n, 0.0, defined=False)
     a, b = integer_ranks(x), integer_ranks(y)
     observed = abs(deviation(a, b))
-    rho = deviation(a, b) / math.sqrt(deviation(a, a) * deviation(b, b))
+    rho = rank_correlation(x, y)
     if n <= EXACT_TO:
         deviations, counts = null_distribution(tuple(sorted(a.tolist())), tuple(sorted(b.tolist())))
         extreme = int(counts[deviations >= observed].sum())

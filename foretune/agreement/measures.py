@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import scipy.stats
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from foretune.tasks.errors import InputError
 
@@ -63,3 +63,48 @@ def regret(scores: ArrayLike, values: ArrayLike, k: int = 1) -> float:
         for place, value in enumerate(tied.tolist(), start=1)
     )
     return max(0.0, float(y.max()) - expected)
+
+
+def pearson(scores: ArrayLike, values: ArrayLike) -> float:
+    """Return Pearson's correlation, in [-1, 1]; 0 where it is undefined (constant scores or values).
+
+    It asks for a straight line where Spearman's asks for the same order, so one outlier can make it.
+
+    Raises:
+        InputError: as `spearman`.
+    """
+    x, y = checked(scores, values)
+    if constant(x, y):
+        return 0.0
+    # scaled before they are multiplied, so that neither huge nor tiny numbers leave the range of floats
+    x, y = (each / np.abs(each).max() for each in (x, y))
+    x, y = (each - each.mean() for each in (x, y))
+    x, y = (each / np.abs(each).max() for each in (x, y))
+    return float(np.clip(x @ y / math.sqrt((x @ x) * (y @ y)), -1, 1))
+
+
+def top_recall(scores: ArrayLike, values: ArrayLike, k: int = 3) -> float:
+    """Return the share of the k best candidates that are among the k with the best scores, in [0, 1].
+
+    Where scores or values tie across the k-th place, the mean over all ways to break the ties: constant
+    scores have the recall of a random choice, k/n.
+
+    Args:
+        scores: shape (candidates,).
+        values: shape (candidates,), turned so that higher is better.
+        k: 1 to the number of candidates.
+
+    Raises:
+        InputError: as `spearman`; or k is out of range.
+    """
+    x, y = checked(scores, values)
+    if not 1 <= k <= len(x):
+        raise InputError(f"k is {k}; must be from 1 to the number of candidates ({len(x)})")
+    return float(_chance_of_top(x, k) @ _chance_of_top(y, k)) / k
+
+
+def _chance_of_top(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Return each candidate's chance to be among the k highest when ties are broken at random."""
+    threshold = np.sort(values)[-k]
+    above, tied = values > threshold, values == threshold
+    return np.where(above, 1.0, np.where(tied, (k - above.sum()) / tied.sum(), 0.0))

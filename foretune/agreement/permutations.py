@@ -17,9 +17,9 @@ UNTIED_TO = 18
 
 
 @functools.lru_cache(maxsize=2)
-def permutations(n: int, seed: int) -> NDArray[np.int64]:
-    """Return `DRAWS` random orders of n places; the same for all rankings of so many candidates."""
-    return np.random.default_rng(seed).permuted(np.broadcast_to(np.arange(n), (DRAWS, n)), axis=1)
+def permutations(n: int, seed: int, draws: int = DRAWS) -> NDArray[np.int64]:
+    """Return random orders of n places, shape (draws, n); the same for all rankings of so many candidates."""
+    return np.random.default_rng(seed).permuted(np.broadcast_to(np.arange(n), (draws, n)), axis=1)
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
@@ -37,6 +39,19 @@ def integer_ranks(x: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return average ranks times their common denominator (1, or 2 with ties), so that sums are exact."""
     doubled = np.rint(2 * scipy.stats.rankdata(x)).astype(np.int64)
     return doubled // 2 if not (doubled % 2).any() else doubled
+
+
+def rank_correlation(scores: ArrayLike, values: ArrayLike) -> float:
+    """Return Spearman's ρ alone, without a p-value; 0 where it is not defined.
+
+    Raises:
+        InputError: as `checked`.
+    """
+    x, y = checked(scores, values)
+    if constant(x, y):
+        return 0.0
+    a, b = integer_ranks(x), integer_ranks(y)
+    return deviation(a, b) / math.sqrt(deviation(a, a) * deviation(b, b))
 
 
 def deviation(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
