@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,7 @@ class Outcome:
         seeds: how many.
         wall_seconds: of one run, mean over seeds.
         protocol: of these runs, `layer` for `full` too.
+        by_seed: the metric of each run, by its seed.
     """
 
     value: float
@@ -47,6 +48,7 @@ class Outcome:
     seeds: int
     wall_seconds: float
     protocol: Literal["layer", "single-layer", "probe"] = "layer"
+    by_seed: Mapping[int, float] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def over_seeds(cls, runs: Sequence[TuningRecord]) -> Outcome:
@@ -58,6 +60,7 @@ class Outcome:
             seeds=len(values),
             wall_seconds=math.fsum(run.wall_seconds for run in runs) / len(runs),
             protocol="layer" if runs[0].protocol == "full" else runs[0].protocol,
+            by_seed={run.seed: run.value for run in runs if run.value is not None},
         )
 
 
@@ -105,7 +108,7 @@ class GroundTruth:
         *,
         metric: str | None = None,
         protocol: Protocol = "layer",
-        settings: Mapping[str, float] | None = None,
+        settings: Mapping[str, float | str] | None = None,
     ) -> None:
         """Keep the finished runs of a task.
 
@@ -138,7 +141,7 @@ class GroundTruth:
         *,
         metric: str | None = None,
         protocol: Protocol = "layer",
-        settings: Mapping[str, float] | None = None,
+        settings: Mapping[str, float | str] | None = None,
     ) -> GroundTruth:
         """Read a task's runs from several files; of repeated runs the last counts.
 

@@ -9,17 +9,27 @@ run's wall time, mean over seeds.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 from foretune.agreement import (
+    Interval,
+    candidate_interval,
+    ceiling,
     kendall_tau,
+    partial_spearman,
+    pearson,
     regret,
+    seed_interval,
     smallest_p_value,
     smooth_p_value,
     spearman,
+    split_half,
+    top_recall,
+    utterance_interval,
     weighted_tau,
 )
 from foretune.gates import NO_GATE, Gate
@@ -39,12 +49,23 @@ ALL_MODELS = "all"
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One candidate of a cell."""
+    """One candidate of a cell.
+
+    Attributes:
+        name: of the model, or the layer's number.
+        score: None where there is none.
+        error: why.
+        outcome: of fine-tuning it.
+        records: the scores that its own is made from.
+        held_fixed: what a partial correlation holds fixed: depth, or the logarithm of the parameters.
+    """
 
     name: str
     score: float | None
     error: str
     outcome: Outcome
+    records: Sequence[ScoreRecord]
+    held_fixed: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +101,15 @@ def over_layers(
         raise InputError(f"{task.name}: layer {missing[0]} was fine-tuned, but not scored; score all layers")
     chosen = [by_layer[layer] for layer in sorted(outcomes)]
     entries = [
-        _Entry(str(record.layer), record.score, record.error, outcomes[record.layer]) for record in chosen
+        _Entry(
+            str(record.layer),
+            record.score,
+            record.error,
+            outcomes[record.layer],
+            [record],
+            float(record.layer),
+        )
+        for record in chosen
     ]
     return _judge(_Cell(task, "layers", chosen[0].model, "each", entries, chosen, _seconds(chosen)), gate)
 
@@ -111,7 +140,19 @@ def over_models(
         records = sorted(scores[model], key=lambda record: record.layer)
         counted = records[-1:] if policy == "last" else records
         errors = [f"layer {record.layer}: {record.error}" for record in counted if record.score is None]
-        entries.append(_Entry(model, _pooled(counted, policy), "; ".join(errors), outcomes[model]))
+        score = _pooled(counted, policy)
+        size = records[-1].parameters
+        behind = [record for record in counted if record.score == score][:1] if policy == "best" else counted
+        entries.append(
+            _Entry(
+                model,
+                score,
+                "; ".join(errors),
+                outcomes[model],
+                behind,
+                math.log(size) if size else None,
+            )
+        )
         used += counted
         seconds += _seconds(counted)
     return _judge(_Cell(task, "models", ALL_MODELS, policy, entries, used, seconds), gate)
@@ -134,7 +175,7 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
     task, entries = cell.task, cell.entries
     failures = [f"{entry.name}: {entry.error}" for entry in entries if entry.score is None]
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-    statistics = _NO_STATISTICS if failures else _statistics(cell)
+    statistics = _NO_STATISTICS if failures else _statistics(cell) | _noise(cell)
     fine_tune_seconds = math.fsum(entry.outcome.wall_seconds for entry in entries)
     first = cell.records[0]
     return AgreementRecord(
@@ -146,6 +187,7 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
         setting=cell.setting,
         estimator=first.estimator,
         layer_policy=cell.policy,
+        protocol=entries[0].outcome.protocol,
         status="failed" if failures else "done",
         error=failures[0] + more if failures else "",
         metric=task.metric,
@@ -156,53 +198,132 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
         values=[entry.outcome.value for entry in entries],
         deviations=[entry.outcome.deviation for entry in entries],
         seeds=min(entry.outcome.seeds for entry in entries),
-        spearman=statistics.spearman,
-        p_value=statistics.p_value,
         smallest_p_value=smallest_p_value(len(entries)),
-        p_value_error=statistics.p_value_error,
-        smooth_p_value=statistics.smooth_p_value,
-        kendall=statistics.kendall,
-        weighted_kendall=statistics.weighted_kendall,
-        regret=statistics.regret,
-        regret_at_3=statistics.regret_at_3,
+        **statistics,
+        **_ceilings(task, entries),
         score_seconds=cell.seconds,
         fine_tune_seconds=fine_tune_seconds,
         cost_ratio=fine_tune_seconds / cell.seconds if cell.seconds > 0 and not failures else None,
         least_spearman=gate.least_spearman,
         largest_p_value=gate.largest_p_value,
         reason=gate.reason,
-        passed=not gate.violations(statistics.spearman, statistics.p_value),
+        passed=not gate.violations(statistics["spearman"], statistics["p_value"]),
     )
 
 
-class _Statistics(NamedTuple):
-    spearman: float | None = None
-    p_value: float | None = None
-    p_value_error: float = 0.0
-    smooth_p_value: float | None = None
-    kendall: float | None = None
-    weighted_kendall: float | None = None
-    regret: float | None = None
-    regret_at_3: float | None = None
+_NO_STATISTICS: dict[str, Any] = dict.fromkeys(
+    (
+        "spearman",
+        "p_value",
+        "smooth_p_value",
+        "kendall",
+        "weighted_kendall",
+        "regret",
+        "regret_at_3",
+    )
+)
 
 
-_NO_STATISTICS = _Statistics()
-
-
-def _statistics(cell: _Cell) -> _Statistics:
-    scores = [entry.score for entry in cell.entries if entry.score is not None]
-    goodness = [cell.task.goodness(entry.outcome.value) for entry in cell.entries]
+def _statistics(cell: _Cell) -> dict[str, Any]:
+    """Return how well the scores rank the candidates, as fields of a record."""
+    scores, goodness = _pairs(cell)
     agreement = spearman(scores, goodness)
-    return _Statistics(
-        spearman=agreement.rho,
-        p_value=agreement.p_value,
-        p_value_error=agreement.p_value_error,
-        smooth_p_value=smooth_p_value(scores, goodness) if cell.setting == "layers" else None,
-        kendall=kendall_tau(scores, goodness),
-        weighted_kendall=weighted_tau(scores, goodness),
-        regret=regret(scores, goodness),
-        regret_at_3=regret(scores, goodness, k=min(3, len(scores))),
+    layers = cell.setting == "layers"
+    interval = candidate_interval(scores, goodness)
+    covariate = [entry.held_fixed for entry in cell.entries if entry.held_fixed is not None]
+    whole = len(covariate) == len(cell.entries)
+    partial = partial_spearman(scores, goodness, covariate) if whole else None
+    best = min(3, len(scores))
+    return {
+        "spearman": agreement.rho,
+        "p_value": agreement.p_value,
+        "p_value_error": agreement.p_value_error,
+        **_ends("", interval),
+        "smooth_p_value": smooth_p_value(scores, goodness) if layers else None,
+        "pearson": pearson(scores, goodness),
+        "kendall": kendall_tau(scores, goodness),
+        "weighted_kendall": weighted_tau(scores, goodness),
+        "top_3_recall": top_recall(scores, goodness, k=best),
+        "regret": regret(scores, goodness),
+        "regret_at_3": regret(scores, goodness, k=best),
+        "held_fixed": ("depth" if layers else "log parameters") if whole else "",
+        "partial_spearman": None if partial is None else partial.rho,
+        "partial_p_value": None if partial is None else partial.p_value,
+    }
+
+
+def _noise(cell: _Cell) -> dict[str, Any]:
+    """Return what the noise of fine-tuning and of scoring leaves open, as fields of a record."""
+    scores, goodness = _pairs(cell)
+    outcomes = [entry.outcome for entry in cell.entries]
+    over_seeds = seed_interval(
+        scores,
+        goodness,
+        [outcome.deviation for outcome in outcomes],
+        [outcome.seeds for outcome in outcomes],
     )
+    by_groups = _errors_by_groups(cell.entries)
+    alone = [_standard_error(entry) for entry in cell.entries]
+    known = [error for error in alone if error is not None]
+    errors, kind = (by_groups, "groups") if by_groups else (known, "standard errors")
+    if not by_groups and len(known) < len(alone):
+        errors, kind = [], ""
+    over_utterances = utterance_interval(scores, goodness, errors) if errors else None
+    return {
+        **_ends("seed_", over_seeds),
+        **_ends("utterance_", over_utterances),
+        "utterance_errors": kind if over_utterances is not None else "",
+        "score_errors": alone if known else [],
+    }
+
+
+def _ceilings(task: Task, entries: Sequence[_Entry]) -> dict[str, Any]:
+    """Return how well the seeds agree with each other, and what ρ can be reached at all."""
+    outcomes = [entry.outcome for entry in entries]
+    common = sorted(set.intersection(*(set(outcome.by_seed) for outcome in outcomes)))
+    return {
+        "split_half": split_half([[outcome.by_seed[seed] for seed in common] for outcome in outcomes]),
+        "ceiling": _ceiling(
+            tuple(task.goodness(outcome.value) for outcome in outcomes),
+            tuple(outcome.deviation for outcome in outcomes),
+            tuple(outcome.seeds for outcome in outcomes),
+        ),
+    }
+
+
+# the same for all estimators of a setting
+_ceiling = functools.lru_cache(maxsize=64)(ceiling)
+
+
+def _pairs(cell: _Cell) -> tuple[list[float], list[float]]:
+    """Return the candidates' scores and their values, turned so that higher is better."""
+    scores = [entry.score for entry in cell.entries if entry.score is not None]
+    return scores, [cell.task.goodness(entry.outcome.value) for entry in cell.entries]
+
+
+def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+    low, high = (None, None) if interval is None else interval
+    return {f"{name}low": low, f"{name}high": high}
+
+
+def _errors_by_groups(entries: Sequence[_Entry]) -> list[list[float]]:
+    """Return each candidate's errors by groups of utterances; empty unless all have them for as many groups.
+
+    All candidates are scored on the same utterances, whose groups have the same order everywhere.
+    """
+    found = [[record.group_errors or [] for record in entry.records] for entry in entries]
+    sizes = {len(errors) for each in found for errors in each}
+    if len(sizes) != 1 or min(sizes) < 2:
+        return []
+    return [[math.fsum(group) / len(group) for group in zip(*each, strict=True)] for each in found]
+
+
+def _standard_error(entry: _Entry) -> float | None:
+    """Return the standard error of a candidate's score; None where it is not known."""
+    errors = _errors_by_groups([entry])
+    if errors:
+        return math.hypot(*errors[0])
+    return entry.records[0].standard_error if len(entry.records) == 1 else None
 
 
 def extra_info(record: AgreementRecord) -> dict[str, str | int | float | None]:

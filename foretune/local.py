@@ -65,6 +65,7 @@ def judge(
             task,
             data,
             estimators or "all",
+            standard_errors=True,
             seed=seed,
             labelling=labelling,
             progress=name_progress(progress, model),

@@ -30,7 +30,7 @@ from .ranks import checked, constant, rank_correlation
 
 Array = NDArray[np.float64]
 
-DRAWS = 1000
+DRAWS = 500
 """Draws of the true values."""
 _SWEEPS = 30
 """Of the Gibbs sampler; each draw is a chain of its own."""
@@ -289,7 +289,8 @@ def _rho(drawn: Array, values: Array) -> Array:
     """Return ρ of each row with values, neither of which is constant."""
     ranks = scipy.stats.rankdata(drawn, axis=1) - (len(values) + 1) / 2
     other = scipy.stats.rankdata(values) - (len(values) + 1) / 2
-    return ranks @ other / np.sqrt(np.square(ranks).sum(axis=1) * (other @ other))
+    rho: Array = ranks @ other / np.sqrt(np.square(ranks).sum(axis=1) * (other @ other))
+    return rho
 
 
 def _quantiles(rho: Array, level: float) -> Interval:

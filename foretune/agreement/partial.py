@@ -7,13 +7,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
-from .permutations import DRAWS, permutations
-from .ranks import checked, integer_ranks
+from .permutations import permutations
+from .ranks import checked
 
 _EXACT_TO = 8
 """Candidates up to which all permutations are tried: 40,320."""
+_DRAWS = 20_000
+"""Random permutations above that."""
 _NOTHING = 1e-9
 """Share of a ranking's variance; what is left beside the covariate is rounding below it."""
 _SAME = 1e-9
@@ -36,7 +39,7 @@ class PartialAgreement:
 
 
 def partial_spearman(
-    scores: ArrayLike, values: ArrayLike, covariate: ArrayLike, *, draws: int = DRAWS, seed: int = 0
+    scores: ArrayLike, values: ArrayLike, covariate: ArrayLike, *, draws: int = _DRAWS, seed: int = 0
 ) -> PartialAgreement | None:
     """Return Spearman's ρ between scores and values with a covariate held fixed, and its p-value.
 
@@ -88,8 +91,8 @@ def partial_spearman(
 
 
 def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    ranks = integer_ranks(values).astype(np.float64)
-    return ranks - ranks.mean()
+    ranks: NDArray[np.float64] = scipy.stats.rankdata(values) - (len(values) + 1) / 2
+    return ranks
 
 
 def _share_left(left: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:

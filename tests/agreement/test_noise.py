@@ -100,9 +100,7 @@ class TestUtteranceInterval:
         low, high = utterance_interval(SCORES, VALUES, apart, draws=4000)
         alone = utterance_interval(SCORES, VALUES, [0.2] * 6, draws=4000)
         assert low < RHO < high
-        assert (low, high) == pytest.approx(
-            tuple(alone), abs=0.12
-        )  # two steps of what six candidates can give
+        assert (low, high) == pytest.approx(tuple(alone), abs=0.12)  # two steps of ρ
 
     def test_the_unit_of_scores_does_not_matter(self):
         errors = np.random.default_rng(0).normal(size=(6, 5)) / 5
