@@ -1,4 +1,4 @@
-"""The command `foretune`: rank, align, list, check, tune, judge, pretrain, report, compare.
+"""The command `foretune`: rank, align, list, check, tune, judge, pretrain, report, compare, merge.
 
 What the user gave and cannot be used is one line on standard error, and exit code 2. Heavy imports
 happen inside the commands, so that `--help` answers at once.
@@ -55,6 +55,7 @@ app.command()(commands.judge)
 app.command()(commands.pretrain)
 app.command()(commands.report)
 app.command()(commands.compare)
+app.command()(commands.merge)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

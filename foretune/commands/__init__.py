@@ -4,6 +4,6 @@ from .comparison import compare
 from .fine_tuning import pretrain, tune
 from .inspection import check, list_
 from .ranking import align, rank
-from .results import judge, report
+from .results import judge, merge, report
 
-__all__ = ["align", "check", "compare", "judge", "list_", "pretrain", "rank", "report", "tune"]
+__all__ = ["align", "check", "compare", "judge", "list_", "merge", "pretrain", "rank", "report", "tune"]

@@ -82,3 +82,25 @@ def report(
     found = records or sorted(RECORDS.parent.glob("*.jsonl")) or [RECORDS]
     write_report(found, output, ground_truth or None)
     say(f"wrote {output}")
+
+
+def merge(
+    records: Annotated[list[Path], typer.Argument(help="Files of records, of several machines.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+) -> None:
+    """Join the records of several machines into one file.
+
+    A run or cell that several files have is kept once; where their results differ, the one that started
+    later is kept, and a line says so.
+
+    Example: `foretune merge first.jsonl second.jsonl -o results/records/tuning.jsonl`
+    """
+    check_output(output, "--output")
+    from foretune.records import write_merged
+
+    merged = write_merged(records, output)
+    for conflict in merged.conflicts:
+        say(conflict)
+    left_out = f", {merged.repeated} repeated left out" if merged.repeated else ""
+    differing = f", {len(merged.conflicts)} with different results" if merged.conflicts else ""
+    say(f"wrote {output}: {len(merged.records)} records{left_out}{differing}")

@@ -7,6 +7,7 @@ process that was killed while writing) is skipped on reading and mended by the n
 
 from .agreements import AgreementRecord, PublishedRecord
 from .files import Record, append, compact, latest, read
+from .merging import Merged, merge, write_merged
 from .origin import Provenance, provenance
 from .schema import SCHEMA
 from .scores import LabelOrigin, ScoreRecord
@@ -16,6 +17,7 @@ __all__ = [
     "SCHEMA",
     "AgreementRecord",
     "LabelOrigin",
+    "Merged",
     "Provenance",
     "PublishedRecord",
     "Record",
@@ -24,7 +26,9 @@ __all__ = [
     "append",
     "compact",
     "latest",
+    "merge",
     "provenance",
     "read",
     "read_tuning",
+    "write_merged",
 ]

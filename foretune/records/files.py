@@ -88,10 +88,14 @@ def compact(path: Path, *, offset: int = 0) -> None:
         OSError: the file cannot be written.
     """
     with FileLock(f"{path}.lock"):  # held from reading on: what is appended meanwhile would be lost
-        lines = [record.model_dump_json(by_alias=True) for record in latest(read(path, offset=offset))]
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            file.write("".join(f"{line}\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace(path, latest(read(path, offset=offset)))
+
+
+def replace(path: Path, records: Iterable[Record]) -> None:
+    """Write records to a file, durably and all at once; whoever reads sees the old file or the new one."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write("".join(f"{record.model_dump_json(by_alias=True)}\n" for record in records).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
