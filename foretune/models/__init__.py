@@ -35,6 +35,7 @@ __all__ = [
     "expand",
     "load_candidate",
     "names",
+    "twin",
 ]
 
 _HOMES = {
@@ -57,6 +58,18 @@ UNTRAINED = "-untrained"
 def names() -> list[str]:
     """Return the names of the shipped candidates: `fbank`, `mfcc`, the zoo, and its untrained twins."""
     return [*_FEATURES, *_zoo_names(), *(name + UNTRAINED for name in _twins())]
+
+
+def twin(name: str) -> str | None:
+    """Return the untrained twin that ships for an encoder of the zoo; None for anything else.
+
+    Encoders of one configuration share a twin.
+    """
+    if name not in _zoo_names():
+        return None
+    configuration = (ZOO / name / "config.json").read_bytes()
+    same = next(each for each in _zoo_names() if (ZOO / each / "config.json").read_bytes() == configuration)
+    return same + UNTRAINED
 
 
 def expand(given: Sequence[str]) -> list[str]:
@@ -200,7 +213,5 @@ def _zoo_names() -> list[str]:
 
 def _twins() -> list[str]:
     """Return the zoo's names without those of a configuration that an earlier one has: one twin is enough."""
-    configurations: dict[bytes, str] = {}
-    for name in _zoo_names():
-        configurations.setdefault((ZOO / name / "config.json").read_bytes(), name)
-    return list(configurations.values())
+    twins = dict.fromkeys(twin(name) for name in _zoo_names())
+    return [name.removesuffix(UNTRAINED) for name in twins if name is not None]

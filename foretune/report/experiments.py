@@ -1,0 +1,108 @@
+"""The section of RESULTS.md on the paper's experiments, rebuilt on encoders and speech that ship."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from foretune.experiments import ESTIMATORS, REBUILT, RebuiltExperiment
+from foretune.judging import DEFAULT_POLICY
+from foretune.records import AgreementRecord, PublishedRecord
+from foretune.tasks.published import chen2023
+
+from . import tables
+
+_INTRODUCTION = (
+    "Chen et al., 2023 (arXiv:2306.01015) judge three estimators by three experiments. Here each is rebuilt: "
+    "the same kinds of encoders, tasks and fine-tuning, but small encoders and synthetic speech. *paper, ρ* "
+    "and *paper, p* are computed again from the paper's own ranks, with exact p-values; the brackets hold "
+    "the 95 % interval of ρ over candidates."
+)
+_SPREAD = (
+    "{measure} by {what}, mean over {seeds}: {values}. The distance from best to worst is {spread}, "
+    "{ratio} times the standard deviation over seeds ({deviation}, pooled)."
+)
+
+
+def section(agreements: Sequence[AgreementRecord], tabulated: Sequence[PublishedRecord]) -> list[str]:
+    """Return the parts of the section, headings and tables; none where no experiment was run.
+
+    Args:
+        agreements: of any cells; those of the experiments are chosen.
+        tabulated: the paper's own, computed again.
+    """
+    titles = {experiment.name: experiment.title for experiment in chen2023()}
+    parts = []
+    for experiment in REBUILT.values():
+        cells = [cell for cell in agreements if _belongs(cell, experiment)]
+        if cells:
+            title = titles[experiment.name]
+            parts += [f"### {title[0].upper()}{title[1:]}"]
+            parts += [_truth(experiment, cells), _table(experiment, cells, tabulated)]
+    return ["## The paper's experiments, rebuilt", _INTRODUCTION, *parts] if parts else []
+
+
+def _belongs(cell: AgreementRecord, experiment: RebuiltExperiment) -> bool:
+    protocol = "layer" if experiment.protocol == "full" else experiment.protocol
+    policy = DEFAULT_POLICY if experiment.setting == "models" else "each"
+    return (cell.suite, cell.setting, cell.model, cell.protocol, cell.layer_policy) == (
+        "embedded", experiment.setting, experiment.model, protocol, policy
+    ) and (cell.task in experiment.tasks and cell.estimator in ESTIMATORS)  # fmt: skip
+
+
+def _truth(experiment: RebuiltExperiment, cells: Sequence[AgreementRecord]) -> str:
+    whole = next((cell for cell in cells if cell.task == experiment.tasks[0]), cells[0])
+    deviations = [each for each in whole.deviations if each is not None]
+    pooled = math.sqrt(sum(each**2 for each in deviations) / len(deviations)) if deviations else None
+    spread = max(whole.values) - min(whole.values)
+    pairs = zip(whole.names, whole.values, strict=True)
+    return _SPREAD.format(
+        measure=experiment.measure,
+        what="layer" if experiment.setting == "layers" else "model",
+        seeds=f"{whole.seeds} seed{'s' * (whole.seeds != 1)}",
+        values=", ".join(f"{name} {value:.3f}" for name, value in pairs),
+        spread=tables.number(spread, 3),
+        ratio=tables.significant(spread / pooled) if pooled else "an unknown number of",
+        deviation=tables.number(pooled, 4),
+    )
+
+
+def _table(
+    experiment: RebuiltExperiment, cells: Sequence[AgreementRecord], tabulated: Sequence[PublishedRecord]
+) -> str:
+    suite = f"chen2023_{experiment.name}"
+    paper = {
+        record.estimator: record
+        for record in tabulated
+        if record.suite == suite and record.truth == "printed ranks"
+    }
+    headers = ["task", "estimator", "n", "ρ", "95 %", "exact p", "regret", "scoring, s", "fine-tuning, s"]
+    headers += ["cost ratio", "paper, ρ", "paper, p"]
+    rows = []
+    for cell in sorted(
+        cells, key=lambda cell: (experiment.tasks.index(cell.task), ESTIMATORS.index(cell.estimator))
+    ):
+        known = paper.get(cell.estimator) if cell.task == experiment.tasks[0] else None
+        rows.append(
+            [
+                cell.task,
+                cell.estimator,
+                str(cell.candidates),
+                tables.number(cell.spearman),
+                _interval(cell),
+                tables.significant(cell.p_value),
+                tables.number(cell.regret, 3),
+                tables.significant(cell.score_seconds),
+                tables.significant(cell.fine_tune_seconds, 3),
+                tables.significant(cell.cost_ratio),
+                tables.number(known.spearman if known else None, 3),
+                tables.significant(known.p_value if known else None),
+            ]
+        )
+    return tables.markdown(headers, rows, text_columns=2)
+
+
+def _interval(cell: AgreementRecord) -> str:
+    if cell.low is None or cell.high is None:
+        return tables.number(None)
+    return f"{tables.number(cell.low)} to {tables.number(cell.high)}"

@@ -1,0 +1,125 @@
+"""The sections of RESULTS.md on the ground truth and on the paper's experiments, from made-up records."""
+
+from __future__ import annotations
+
+from foretune.models import names, twin
+from foretune.records import AgreementRecord, Provenance, PublishedRecord, TuningRecord
+from foretune.report import experiments, ground_truth
+from foretune.tasks import TASKS
+
+PROVENANCE = Provenance(
+    commit="0123456789ab", dirty=False, python="3.11.0", machine="Linux x86_64", device="cpu", threads=1,
+    packages={"torch": "2.11.0"}, started="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
+COMMON = {"suite": "embedded", "data_revision": "aaaaaaaaaaaa", "provenance": PROVENANCE}
+
+
+def run(model, layer, seed, value, **changes):
+    values = COMMON | {
+        "task": "asr", "model": model, "model_revision": "bbbbbbbbbbbb", "protocol": "layer", "layer": layer,
+        "seed": seed, "learning_rate": 1e-3, "steps": 10, "status": "done", "metric": "cer",
+        "direction": "lower", "value": value, "metrics": {"cer": value}, "parameters_trained": 1,
+        "train_utterances": 10, "test_utterances": 5, "wall_seconds": 60.0, "cpu_seconds": 30.0,
+        "peak_memory_bytes": 0,
+    }  # fmt: skip
+    return TuningRecord(**(values | changes))
+
+
+def rows(text):
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    return [[field.strip() for field in line.strip("|").split("|")] for line in table[2:]]
+
+
+RUNS = [run("ctc", layer, seed, 0.5 - 0.1 * layer + 0.03 * seed) for layer in range(3) for seed in range(3)]
+
+
+class TestGroundTruth:
+    def test_spread_over_deviation_by_hand(self):
+        (row,) = rows(ground_truth.section(RUNS)[2])
+        # means 0.53, 0.43, 0.33; each candidate's three seeds lie 0.03 apart, a deviation of 0.03
+        assert row == ["asr", "layers of ctc", "layer", "3", "3", "CER", "0.530", "0.330", "0.200", "0.0300",
+                       "6.7", "9", "4.5"]  # fmt: skip
+
+    def test_a_spread_of_less_than_five_deviations_is_marked(self):
+        noisy = [each.model_copy(update={"value": each.value * (1 + each.seed / 5)}) for each in RUNS]
+        (row,) = rows(ground_truth.section(noisy)[2])
+        assert row[-3].endswith("*")
+
+    def test_one_layer_alone_is_another_setting_and_no_model(self):
+        alone = [each.model_copy(update={"protocol": "single-layer"}) for each in RUNS]
+        found = rows(ground_truth.section([*RUNS, *alone])[2])
+        assert [row[:4] for row in found] == [
+            ["asr", "layers of ctc", "layer", "3"],
+            ["asr", "layers of ctc", "single-layer", "3"],
+        ]
+
+    def test_models_are_compared_at_their_tops(self):
+        others = [run(name, 6, 0, 0.7) for name in ("speaker", "fbank")]
+        found = {row[1]: row for row in rows(ground_truth.section([*RUNS, *others])[2])}
+        assert found["models"][3:9] == ["3", "1", "CER", "0.700", "0.330", "0.370"]
+
+    def test_a_candidate_is_set_beside_its_twin(self):
+        untrained = [run("ctc-untrained", 2, seed, 0.8 + 0.03 * seed) for seed in range(3)]
+        text = ground_truth.section([*RUNS, *untrained])[-1]
+        # 0.83 − 0.33 = 0.5; two runs differ by √2 · 0.03
+        assert rows(text) == [["ctc", "asr", "CER", "0.330", "0.830", "0.500", "12"]]
+
+    def test_failures_do_not_count_and_nothing_is_no_section(self):
+        failed = run("ctc", 0, 0, None, status="failed", error="no", metrics={})
+        assert ground_truth.section([failed]) == ground_truth.section([]) == []
+
+    def test_every_encoder_that_has_a_twin_serves_a_task(self):
+        encoders = [name for name in names() if twin(name) is not None]
+        assert encoders
+        assert set(encoders) <= set(ground_truth.SERVES)
+        assert set(ground_truth.SERVES.values()) <= set(TASKS)
+
+
+class TestExperiments:
+    @staticmethod
+    def cell(**changes):
+        values = COMMON | {
+            "task": "phoneme_recognition", "model": "hubert2", "setting": "layers", "estimator": "logme",
+            "layer_policy": "each", "protocol": "single-layer", "metric": "per", "direction": "lower",
+            "candidates": 3, "names": ["0", "1", "2"], "scores": [0.1, 0.3, 0.2], "values": [0.9, 0.25, 0.5],
+            "deviations": [0.03, 0.04, None], "seeds": 1, "spearman": 1.0, "p_value": 1 / 3,
+            "smallest_p_value": 1 / 3, "smooth_p_value": 1.0, "kendall": 1.0, "weighted_kendall": 1.0,
+            "regret": 0.0, "regret_at_3": 0.0, "score_seconds": 1.5, "fine_tune_seconds": 300.0,
+            "cost_ratio": 200.0, "low": 0.25, "high": 1.0,
+        }  # fmt: skip
+        return AgreementRecord(**(values | changes))
+
+    PAPER = PublishedRecord(
+        **COMMON | {
+            "suite": "chen2023_hubert", "task": "PR", "model": "HuBERT Base", "setting": "layers",
+            "estimator": "logme", "truth": "printed ranks", "metric": "PER", "unit": "%",
+            "direction": "lower", "candidates": 12, "spearman": 0.944, "p_value": 1.8e-5,
+            "p_value_error": 0.0, "exact": True, "kendall": 0.8, "weighted_kendall": 0.9, "regret": 0.0,
+            "regret_at_3": 0.0, "regret_by_chance": 14.0,
+        }
+    )  # fmt: skip
+
+    def test_ours_stands_beside_the_papers(self):
+        parts = experiments.section([self.cell()], [self.PAPER])
+        assert parts[2].startswith("### Layers of HuBERT Base, phoneme recognition")
+        # √((0.03² + 0.04²) / 2) = 0.0354, and 0.65 is 18 times that
+        assert "worst is 0.650, 18 times the standard deviation over seeds (0.0354, pooled)" in parts[3]
+        (row,) = rows(parts[4])
+        assert row == ["phoneme_recognition", "logme", "3", "1.00", "0.25 to 1.00", "0.33", "0.000", "1.5",
+                       "300", "200", "0.944", "1.8e-05"]  # fmt: skip
+
+    def test_other_cells_are_not_the_experiments(self):
+        others = [
+            self.cell(protocol="layer"), self.cell(model="ctc"), self.cell(task="asr"),
+            self.cell(estimator="knn"), self.cell(suite="local"),
+        ]  # fmt: skip
+        assert experiments.section(others, [self.PAPER]) == []
+
+    def test_languages_stand_below_the_whole(self):
+        cells = [
+            self.cell(task=task, model="conformer")
+            for task in ("multilingual_asr:pl", "multilingual_asr", "multilingual_asr:de")
+        ]
+        found = rows(experiments.section(cells, [])[4])
+        assert [row[0] for row in found] == ["multilingual_asr", "multilingual_asr:de", "multilingual_asr:pl"]
+        assert {row[-1] for row in found} == {"–"}
