@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from foretune.suites import EMBEDDED
 from foretune.tasks.errors import InputError
 
 GATES = Path(__file__).with_name("gates.toml")
+OF_ANY_SUITE = {"test_layers.py", "test_models.py"}
+"""The files that are about whatever speech and candidates a user names; the others are about what ships."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,6 +41,12 @@ def pytest_collection(session: pytest.Session) -> None:
         study.estimator_names()
     except (InputError, UnknownEstimatorError) as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out, of another suite, what is not about it."""
+    other = collection_path.is_file() and collection_path.name not in OF_ANY_SUITE
+    return True if other and config.getoption("--suite") != EMBEDDED else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -65,6 +74,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _task_name(item: pytest.Item) -> object:
     callspec = getattr(item, "callspec", None)
     return None if callspec is None else callspec.params.get("task_name")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say in one line what a candidate or its ground truth lacks."""
+    report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(InputError):
+        report.longrepr = f"{item.nodeid}: {call.excinfo.value}"
+    return report
 
 
 @pytest.fixture

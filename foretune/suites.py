@@ -180,9 +180,11 @@ class Suite:
 
         from foretune.models import check_name
         from foretune.models.hub import is_hub_id
+        from foretune.models.python_file import is_python_file
 
         for name in names:
-            if HF_HUB_OFFLINE or Path(name).exists() or not is_hub_id(name):
+            is_path = name.startswith((".", "/", "~")) or is_python_file(name) or Path(name).exists()
+            if HF_HUB_OFFLINE or is_path or not is_hub_id(name):
                 check_name(name)
 
     def pool(self) -> list[str]:
