@@ -2,7 +2,7 @@
 
 References and hypotheses are sequences of equal length, one string an utterance. Error rates are
 errors per reference token over all utterances together, 0 at best, and may exceed 1; accuracies
-lie in [0, 1].
+lie in [0, 1]. Verification has scores of trials instead.
 """
 
 from __future__ import annotations
@@ -139,6 +139,34 @@ def unweighted_accuracy(references: Sequence[str], hypotheses: Sequence[str]) ->
     # balanced_accuracy_score is the same number but warns when a hypothesis is of another class
     classes = sorted(set(references))
     return float(recall_score(list(references), list(hypotheses), labels=classes, average="macro"))
+
+
+def equal_error_rate(scores: Sequence[float], same: Sequence[bool]) -> float:
+    """Return the error rate of verification at the threshold where both errors are equal, in [0, 1].
+
+    The share of pairs of different speakers that are accepted falls with the threshold, that of pairs of
+    one speaker that are rejected rises; between two thresholds both are taken to be linear.
+
+    Args:
+        scores: (trials,) the higher, the more alike.
+        same: (trials,) whether a trial is of one speaker.
+
+    Raises:
+        ValueError: the lengths differ, or all trials are of one kind.
+
+    >>> equal_error_rate([0.9, 0.8, 0.3, 0.1], [True, False, True, False])
+    0.5
+    """
+    import numpy as np
+    from sklearn.metrics import roc_curve
+
+    if len(scores) != len(same):
+        raise ValueError(f"{len(scores)} scores but {len(same)} trials")
+    if len(set(same)) != 2:
+        raise ValueError("verification needs trials of one speaker and of different speakers")
+    accepted, found, _ = roc_curve(same, scores, drop_intermediate=False)
+    difference = accepted - (1 - found)  # rises from -1 to 1
+    return float(np.interp(0.0, difference, accepted))
 
 
 def _check_pairs(references: Sequence[str], hypotheses: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from foretune import records
-from foretune.ground_truth import GroundTruth, Outcome, shares_beaten
+from foretune.ground_truth import GroundTruth, Outcome, shares_beaten, shipped
 from foretune.records import Provenance, TuningRecord
 from foretune.tasks.errors import InputError
 
@@ -111,6 +111,66 @@ class TestStale:
     def test_never_fine_tuned(self):
         with pytest.raises(InputError, match="hubert, layer 4: never fine-tuned; add --fine-tune missing"):
             GroundTruth("asr", [run(0)]).full("hubert", 4, **NOW)
+
+
+class TestProtocols:
+    RUNS = (
+        *(run(layer, value=value) for layer, value in enumerate((0.5, 0.4, 0.3))),
+        *(run(layer, value=value, protocol="single-layer") for layer, value in enumerate((0.6, 0.7, 0.8))),
+        run(4, value=0.9, protocol="probe", model="ctc"),
+    )
+
+    def test_each_protocol_has_its_own_values(self):
+        layers = GroundTruth("asr", self.RUNS, protocol="single-layer").layers("hubert", **NOW)
+        assert [outcome.value for outcome in layers.values()] == [0.6, 0.7, 0.8]
+        probes = GroundTruth("asr", self.RUNS, protocol="probe")
+        assert probes.models() == ["ctc"]
+        assert probes.full("ctc", 4, **NOW).value == 0.9
+        for protocol in ("layer", "full"):
+            assert GroundTruth("asr", self.RUNS, protocol=protocol).layers("hubert", **NOW)[0].value == 0.5
+
+    def test_a_protocol_nothing_was_tuned_by(self):
+        with pytest.raises(InputError, match="hubert, layer 4: never fine-tuned"):
+            GroundTruth("asr", self.RUNS, protocol="probe").full("hubert", 4, **NOW)
+
+    def test_other_protocols_say_nothing_of_other_tasks(self):
+        others = [run(each.layer, value=each.value, task="b", protocol=each.protocol) for each in self.RUNS]
+        assert shares_beaten(others, except_task="asr") == {
+            ("hubert", 0): 0.0,
+            ("hubert", 1): 0.5,
+            ("hubert", 2): 1.0,
+        }
+
+
+class TestSettings:
+    RUNS = (run(0), run(1, settings={"steps": 60}), run(0, seed=1, settings={"steps": 60}))
+
+    def test_mixed_settings_are_refused_by_name(self):
+        message = r"its layer runs were made with different settings \(the default settings; steps 60\)"
+        with pytest.raises(InputError, match=message):
+            GroundTruth("asr", self.RUNS).layers("hubert", **NOW)
+        with pytest.raises(InputError, match=message):  # also where it is another model that departs
+            GroundTruth("asr", [run(0), run(1, model="ctc", settings={"steps": 60})]).full("ctc", 1, **NOW)
+
+    @pytest.mark.parametrize(("settings", "layers"), [({}, [0]), ({"steps": 60}, [0, 1])])
+    def test_one_of_them_can_be_asked_for(self, settings, layers):
+        truth = GroundTruth("asr", self.RUNS, settings=settings)
+        assert list(truth.layers("hubert", **NOW)) == layers
+
+    def test_runs_on_other_data_may_differ(self):
+        runs = [run(0), run(0, settings={"steps": 60}, data_revision="old")]
+        assert GroundTruth("asr", runs).layers("hubert", **NOW)[0].seeds == 1
+
+    def test_runs_of_other_settings_are_other_runs(self, tmp_path):
+        path = tmp_path / "truth.jsonl"
+        for record in self.RUNS:
+            records.append(path, record)
+        assert len(records.read_tuning([path])) == 3
+
+    def test_what_ships_has_the_default_settings(self):
+        shipped_runs = records.read_tuning([shipped()])
+        assert len(shipped_runs) >= 297
+        assert {each.key[-1] for each in shipped_runs if each.protocol == "layer"} == {""}
 
 
 class TestSharesBeaten:

@@ -6,19 +6,48 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from .schema import RecordBase
 
 Key = tuple[str, str, str, str, str, int, int, str]
 
 
+class Trial(BaseModel):
+    """What one learning rate gave, on the validation part.
+
+    Attributes:
+        learning_rate: of the last stage, at its peak.
+        updates: that were made with it.
+        step: after how many of them it was at its best; these weights count.
+        metrics: then, on the validation part; empty where the loss was no longer finite.
+        error: why.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    learning_rate: float
+    updates: int
+    step: int = 0
+    metrics: dict[str, float] = Field(default_factory=dict)
+    error: str = ""
+
+
 class TuningRecord(RecordBase):
     """One fine-tuning run: a piece of ground truth and what it cost.
 
     Attributes:
+        layer: where the encoder was cut (`layer`), or the one that trained (`single-layer`).
+        learning_rate: of the last stage, at its peak; the chosen one where several were tried.
+        steps: updates of the last stage at most; fewer where it was stopped early.
         settings: those that depart from what the first records were made with, by name
             (`foretune.tuning.settings`); empty where none does.
+        metrics: on the test part; `value` is that of `metric`.
+        validation: metrics on the validation part, which learning rate and stopping were chosen by; empty
+            without one.
+        trials: what each learning rate gave there.
+        flops: floating-point operations of all updates (`foretune.tuning.flops`); None where not counted.
+        train_utterances: that were trained on.
     """
 
     kind: Literal["tuning"] = "tuning"
@@ -28,15 +57,19 @@ class TuningRecord(RecordBase):
     seed: int
     learning_rate: float
     steps: int
-    settings: dict[str, float] = Field(default_factory=dict)
+    settings: dict[str, float | str] = Field(default_factory=dict)
     status: Literal["done", "failed"]
     error: str = ""
     metric: str
     direction: Literal["higher", "lower"]
     value: float | None
     metrics: dict[str, float]
+    validation: dict[str, float] = Field(default_factory=dict)
+    trials: list[Trial] = Field(default_factory=list)
     parameters_trained: int
+    flops: int | None = None
     train_utterances: int
+    validation_utterances: int = 0
     test_utterances: int
     wall_seconds: float
     cpu_seconds: float
@@ -57,13 +90,16 @@ class TuningRecord(RecordBase):
         )
 
 
-def settings_text(settings: Mapping[str, float]) -> str:
+def settings_text(settings: Mapping[str, float | str]) -> str:
     """Return a record's settings on one line, empty where none departs from the first records'.
 
     >>> settings_text({"steps": 50, "learning_rate": 3e-4})
     'learning_rate 0.0003, steps 50'
     """
-    return ", ".join(f"{name} {value:.15g}" for name, value in sorted(settings.items()))
+    return ", ".join(
+        f"{name} {value}" if isinstance(value, str) else f"{name} {value:.15g}"
+        for name, value in sorted(settings.items())
+    )
 
 
 def read_tuning(paths: Iterable[Path]) -> list[TuningRecord]:

@@ -16,6 +16,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
 
@@ -30,6 +32,10 @@ from .heads import make_head
 from .protocols import Preparation, Protocol, head_dimension
 from .settings import Settings, default_settings, departures
 from .stages import Progress, Trainer, decide, untouched
+from .validation import Validation, held_out
+from .verification import verification
+
+T = TypeVar("T")
 
 
 def fine_tune(
@@ -46,8 +52,10 @@ def fine_tune(
 ) -> TuningRecord:
     """Fine-tune a candidate on the training part, and measure it on the test part.
 
-    The same seed on the same machine gives the same metric. The candidate is left as it was, so that
-    no run starts from what another has tuned.
+    Where the settings ask for a validation part, it is taken from the training part, and the learning rate
+    and the end of the last stage are chosen by the task's metric on it; the test part is measured once,
+    after that. The same seed on the same machine gives the same metric. The candidate is left as it was,
+    so that no run starts from what another has tuned.
 
     Args:
         candidate: on the device to train on.
@@ -64,7 +72,7 @@ def fine_tune(
 
     Raises:
         InputError: no such layer, no utterances, one class only, an utterance without a target or
-            shorter than one frame, layers of several dimensions (`probe`).
+            shorter than one frame, layers of several dimensions (`probe`), too little to hold out.
         FloatingPointError: the loss is no longer finite.
     """
     _check(candidate, data, layer, protocol)
@@ -76,18 +84,24 @@ def fine_tune(
     targets = [_target(task, utterance) for utterance in data.train]
     for utterance in data.test:
         task.target(utterance)  # what cannot be measured must not be trained
+    held = held_out(task, data, settings.validation) if settings.validation else [False] * len(data.train)
     with untouched(candidate.module):
         dimension = head_dimension(protocol, candidate, task.kind, layer)
         head = make_head(task, targets, dimension, settings.blank_bias, seed).to(candidate.device)
-        made = Preparation(candidate, data, task.kind, layer, head, seed, frozen or FrozenFeatures()).by(
-            protocol
+        frozen = frozen or FrozenFeatures()
+        made = Preparation(candidate, data, task.kind, layer, head, seed, frozen).by(protocol)
+        trainer = Trainer(
+            made.model,
+            _where(held, targets, False),
+            settings,
+            seed,
+            progress=progress,
+            validation=_validation(task, data, held, made.train) if any(held) else None,
         )
-        trainer = Trainer(made.model, targets, settings, seed, progress)
-        parameters = (
-            trainer.train_at_once(made.train) if made.at_once else trainer.train(made.train, made.encoder)
-        )
-        metrics = task.measure(data.test, decide(made.model, made.test))
-    at_once = made.at_once
+        inputs = _where(held, made.train, False)
+        trained = trainer.train_at_once(inputs) if made.at_once else trainer.train(inputs, made.encoder)
+        decisions = decide(made.model, made.test)
+        metrics = task.measure(data.test, decisions.said) | verification(task, data.test, decisions.means)
     return TuningRecord(
         task=task.name,
         suite=data.suite,
@@ -98,21 +112,39 @@ def fine_tune(
         protocol=protocol,
         layer=layer,
         seed=seed,
-        learning_rate=settings.head_learning_rate if at_once else settings.learning_rate,
-        steps=settings.steps + (settings.head_steps if at_once else 0),
+        learning_rate=trained.learning_rate,
+        steps=settings.steps + (settings.head_steps if made.at_once else 0),
         settings=departures(task, settings),
         status="done",
         metric=task.metric,
         direction=task.direction,
         value=metrics[task.metric],
         metrics=metrics,
-        parameters_trained=parameters,
-        train_utterances=len(data.train),
+        validation=trained.validation,
+        trials=trained.trials,
+        parameters_trained=trained.parameters,
+        flops=trained.flops,
+        train_utterances=len(inputs),
+        validation_utterances=sum(held),
         test_utterances=len(data.test),
         wall_seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
         peak_memory_bytes=_peak_memory(candidate.device),
     )
+
+
+def _validation(task: Task, data: TaskData, held: Sequence[bool], inputs: Sequence[Any]) -> Validation:
+    utterances = _where(held, data.train, True)
+    return Validation(
+        _where(held, inputs, True),
+        lambda said: task.measure(utterances, said),
+        lambda metrics: task.goodness(metrics[task.metric]),
+    )
+
+
+def _where(held: Sequence[bool], items: Sequence[T], wanted: bool) -> list[T]:
+    """Return the items of the utterances that are held out, or of those that are not."""
+    return [item for item, out in zip(items, held, strict=True) if out is wanted]
 
 
 def _target(task: Task, utterance: Utterance) -> str:

@@ -170,8 +170,8 @@ def _failures(recorded: Sequence[TuningRecord], retry: bool) -> Counter[Key] | N
 
 
 def _key(record: TuningRecord) -> Key:
-    task, data, model, revision, _, *rest = record.key
-    return task, data, model, revision, _planned(record.protocol), *rest
+    task, data, model, revision, _, layer, seed, settings = record.key
+    return task, data, model, revision, _planned(record.protocol), layer, seed, settings
 
 
 def claims(records: Path) -> Path:

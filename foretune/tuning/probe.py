@@ -143,7 +143,7 @@ class Probe(Tunable):
 
     def hidden(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the projected sum, (batch, frames, dimension), of what `SplitStates` has."""
-        layers = inputs.float().unflatten(-1, (len(self.scores), -1))
+        layers = inputs.float().reshape(*inputs.shape[:2], len(self.scores), -1)
         summed = torch.einsum("btld,l->btd", layers, self.weights)
         projected: Tensor = self.projection(summed)
         return projected

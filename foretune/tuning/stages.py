@@ -1,9 +1,16 @@
-"""The stages of a run: the head alone on frozen features, then the head and what trains below it."""
+"""The stages of a run: the head alone on frozen features, then the head and what trains below it.
+
+The loop is our own, on `accelerate`: a `transformers.Trainer` would want a model that takes waveforms and
+returns its loss, where here stages start from hidden states, calls of one layer or sums of layers that were
+computed before, and run for seconds. That also is why nothing is resumed within a run: a grid's unit is the
+run, and one that was interrupted starts again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,9 +19,13 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from foretune.records.tuning import Trial
+
 from .cut import FrozenStates, Tunable
+from .flops import flops_of_update
 from .frozen import in_order_of_length, shuffled_batches
 from .settings import Settings
+from .validation import Best, Trained, Validation
 
 _INFERENCE_BATCH = 32
 
@@ -30,105 +41,130 @@ class Trainer:
         targets: Sequence[str],
         settings: Settings,
         seed: int,
-        progress: Progress | None,
+        *,
+        progress: Progress | None = None,
+        validation: Validation | None = None,
     ) -> None:
         """Prepare to train.
 
         Args:
             model: on the device to train on.
-            targets: label or transcript of each training utterance.
-            settings: of both stages.
+            targets: label or transcript of each utterance to train on.
+            settings: of the stages.
             seed: of the order of the data.
             progress: called with the updates done and their total.
+            validation: what the learning rate and the end of the last stage are chosen by.
         """
         self.model = model
         self.targets = targets
         self.settings = settings
         self.progress = progress
+        self.validation = validation
+        self.rates = settings.learning_rates
         self.generator = torch.Generator().manual_seed(seed)
         self.accelerator = Accelerator(cpu=model.device.type == "cpu")
         self.done = 0
+        self.total = settings.head_steps + settings.steps
+        self.flops = 0
 
-    def train(self, inputs: Sequence[Any], encoder: Sequence[nn.Parameter]) -> int:
+    def train(self, inputs: Sequence[Any], encoder: Sequence[nn.Parameter]) -> Trained:
         """Train the head on frozen hidden states, then the head and parameters below it together.
 
         Args:
-            inputs: of the model, one for each training utterance.
+            inputs: of the model, one for each utterance to train on.
             encoder: what trains in the second stage, beside the head.
 
-        Returns:
-            The number of parameters trained.
-
         Raises:
-            FloatingPointError: the loss is no longer finite.
+            FloatingPointError: the loss is no longer finite, with every learning rate.
         """
         settings = self.settings
+        self.total = settings.head_steps + settings.steps * max(1, len(self.rates))
         head = list(self.model.head.parameters())
         hidden = infer(self.model, inputs)
         self.model.head.standardise(hidden)
-        self._stage(
-            FrozenStates(self.model.head, self.model.device),
-            head,
-            hidden,
-            steps=settings.head_steps,
-            batch_size=settings.head_batch_size,
-            learning_rate=settings.head_learning_rate,
-        )
-        together = [*encoder, *head]
-        self._stage(
-            self.model,
-            together,
-            inputs,
-            steps=settings.steps,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-        )
-        return sum(parameter.numel() for parameter in together)
+        alone = Stage(settings.head_steps, settings.head_batch_size, settings.head_learning_rate)
+        self._run(alone, FrozenStates(self.model.head, self.model.device), head, hidden)
+        together = Stage(settings.steps, settings.batch_size, settings.learning_rate)
+        return self._last(together, [*encoder, *head], inputs)
 
-    def train_at_once(self, inputs: Sequence[Any]) -> int:
+    def train_at_once(self, inputs: Sequence[Any]) -> Trained:
         """Train all of the model in one stage, as long as both and at the pace of the head alone.
 
         Args:
-            inputs: of the model, one for each training utterance.
-
-        Returns:
-            The number of parameters trained.
+            inputs: of the model, one for each utterance to train on.
 
         Raises:
-            FloatingPointError: the loss is no longer finite.
+            FloatingPointError: the loss is no longer finite, with every learning rate.
         """
+        settings = self.settings
         self.model.head.standardise(infer(self.model, inputs))
-        parameters = list(self.model.parameters())
-        self._stage(
-            self.model,
-            parameters,
-            inputs,
-            steps=self.settings.head_steps + self.settings.steps,
-            batch_size=self.settings.head_batch_size,
-            learning_rate=self.settings.head_learning_rate,
-        )
-        return sum(parameter.numel() for parameter in parameters)
+        steps = settings.head_steps + settings.steps
+        self.total = steps * max(1, len(self.rates))
+        stage = Stage(steps, settings.head_batch_size, settings.head_learning_rate)
+        return self._last(stage, list(self.model.parameters()), inputs)
 
-    def _stage(
+    def _last(self, stage: Stage, parameters: list[nn.Parameter], inputs: Sequence[Any]) -> Trained:
+        """Run the last stage, once with each learning rate if there are several, each from one start."""
+        count = sum(parameter.numel() for parameter in parameters)
+        if self.validation is None:
+            self._run(stage, self.model, parameters, inputs)
+            return Trained(count, stage.learning_rate, stage.steps, self.flops)
+        start = [parameter.detach().clone() for parameter in parameters]
+        order = self.generator.get_state()
+        trials: list[Trial] = []
+        best: Best | None = None
+        for number, rate in enumerate(self.rates or (stage.learning_rate,)):
+            restore(parameters, start)
+            self.generator.set_state(order)
+            before = self.total - stage.steps * (max(1, len(self.rates)) - number)
+            self.done = before  # a stage may have stopped early
+            own = Best(rate)
+            try:
+                self._run(Stage(stage.steps, stage.batch_size, rate), self.model, parameters, inputs, own)
+            except FloatingPointError as error:
+                trials.append(Trial(learning_rate=rate, updates=self.done - before, error=str(error)))
+                continue
+            trials.append(
+                Trial(learning_rate=rate, updates=self.done - before, step=own.step, metrics=own.metrics)
+            )
+            if best is None or own.goodness > best.goodness:
+                best = own
+        if best is None:
+            raise FloatingPointError("; ".join(trial.error for trial in trials))
+        restore(parameters, best.weights)
+        return Trained(count, best.rate, best.step, self.flops, best.metrics, trials)
+
+    def _run(
         self,
+        stage: Stage,
         module: Tunable,
         parameters: list[nn.Parameter],
         inputs: Sequence[Any],
-        *,
-        steps: int,
-        batch_size: int,
-        learning_rate: float,
+        best: Best | None = None,
     ) -> None:
-        """Make `steps` updates of `parameters`, with `module` between inputs and logits."""
-        optimizer = AdamW(parameters, lr=learning_rate, weight_decay=self.settings.weight_decay, fused=True)
-        schedule = LambdaLR(optimizer, lambda step: _warm_up_and_fall(step, steps, self.settings.warmup))
+        """Make a stage's updates of `parameters`, with `module` between inputs and logits.
+
+        With `best` the validation part is evaluated now and then, and what did best is kept there.
+        """
+        optimizer = AdamW(
+            parameters, lr=stage.learning_rate, weight_decay=self.settings.weight_decay, fused=True
+        )
+        schedule = LambdaLR(
+            optimizer, lambda step: _warm_up_and_fall(step, stage.steps, self.settings.warmup)
+        )
         prepared, stepper = self.accelerator.prepare(module, optimizer)
-        batches = shuffled_batches([len(row) for row in inputs], batch_size, self.generator)
-        for _, indices in zip(range(steps), batches, strict=False):
+        batches = shuffled_batches([len(row) for row in inputs], stage.batch_size, self.generator)
+        flops_a_frame, frames = 0.0, 0
+        evaluated_after = self._evaluations(stage.steps) if best else ()
+        for step, indices in zip(range(1, stage.steps + 1), batches, strict=False):
             batch, lengths = module.collate([inputs[index] for index in indices])
-            loss = module.head.loss(
-                prepared(batch, lengths), lengths, [self.targets[index] for index in indices]
-            )
+            targets = [self.targets[index] for index in indices]
+            if step == 1:
+                flops_a_frame = flops_of_update(module, batch, lengths, targets) / int(lengths.sum())
+            frames += int(lengths.sum())
+            with self._precision():
+                logits = prepared(batch, lengths)
+            loss = module.head.loss(logits.float(), lengths, targets)
             if not torch.isfinite(loss):
                 raise FloatingPointError(f"the loss is {loss.item()} after {self.done} updates")
             self.accelerator.backward(loss)
@@ -138,7 +174,47 @@ class Trainer:
             stepper.zero_grad()
             self.done += 1
             if self.progress is not None:
-                self.progress(self.done, self.settings.head_steps + self.settings.steps)
+                self.progress(self.done, self.total)
+            if best and self.validation and step in evaluated_after:
+                best.see(
+                    step, self.validation.measure(decide(module, self.validation.inputs).said), parameters
+                )
+                if best.waited >= self.settings.patience:
+                    break
+        if best and self.validation and not best.weights:  # no update was asked for
+            best.see(0, self.validation.measure(decide(module, self.validation.inputs).said), parameters)
+        self.flops += round(flops_a_frame * frames)
+
+    def _evaluations(self, steps: int) -> frozenset[int]:
+        """Return the updates after which the validation part is evaluated."""
+        times = max(1, self.settings.evaluations)
+        return frozenset(max(1, round(steps * time / times)) for time in range(1, times + 1))
+
+    def _evaluate(self) -> tuple[dict[str, float], float]:
+        assert self.validation is not None  # noqa: S101
+        return self.validation.measure(decide(self.model, self.validation.inputs).said)
+
+    def _precision(self) -> torch.autocast:
+        """Compute matrix products in what the settings say."""
+        return torch.autocast(
+            self.model.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Updates with one batch size and peak learning rate."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+
+
+@torch.no_grad()
+def restore(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+    """Give parameters earlier values."""
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
 
 
 def _warm_up_and_fall(step: int, steps: int, warmup: float) -> float:
@@ -163,15 +239,32 @@ def infer(model: Tunable, inputs: Sequence[Any]) -> list[Tensor]:
     return [found[index] for index in range(len(inputs))]
 
 
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What a model makes of utterances.
+
+    Attributes:
+        said: the label or transcript of each.
+        means: (utterances, dimension), the mean over frames of the hidden states under the head.
+    """
+
+    said: list[str]
+    means: Tensor
+
+
 @torch.inference_mode()
-def decide(model: Tunable, inputs: Sequence[Any]) -> list[str]:
+def decide(model: Tunable, inputs: Sequence[Any]) -> Decisions:
     """Return the label or transcript of each utterance, from the model's inputs."""
     found: dict[int, str] = {}
+    means: dict[int, Tensor] = {}
     for indices in in_order_of_length([len(row) for row in inputs], _INFERENCE_BATCH):
         batch, lengths = model.collate([inputs[index] for index in indices])
-        decisions = model.head.decide(model(batch, lengths), lengths)
-        found.update(zip(indices, decisions, strict=True))
-    return [found[index] for index in range(len(inputs))]
+        hidden = model.hidden(batch, lengths)
+        found.update(zip(indices, model.head.decide(model.head(hidden, lengths), lengths), strict=True))
+        for index, row, length in zip(indices, hidden, lengths.tolist(), strict=True):
+            means[index] = row[:length].mean(0).cpu()
+    everyone = range(len(inputs))
+    return Decisions([found[index] for index in everyone], torch.stack([means[index] for index in everyone]))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from foretune.tasks.keyword_spotting import KEYWORD_SPOTTING
 from foretune.tasks.metrics import (
     accuracy,
     character_error_rate,
+    equal_error_rate,
     normalise_phones,
     normalise_to_base_letters,
     normalise_transcript,
@@ -31,6 +32,37 @@ from foretune.tasks.speaker_identification import SPEAKER_IDENTIFICATION
 SILENCE = np.zeros(1600, np.int16)
 
 # by hand
+
+
+def test_the_equal_error_rate_by_hand() -> None:
+    same = [True, True, False, True, False, False, False]
+    # with three accepted, one of four is wrongly accepted and one of three wrongly rejected; with four,
+    # still one of four, and none: the errors meet where both are 1/4
+    assert equal_error_rate([7, 6, 5, 4, 3, 2, 1], same) == pytest.approx(1 / 4)
+    assert equal_error_rate([3, 2, 1], [True, True, False]) == 0.0
+    assert equal_error_rate([3, 2, 1], [False, False, True]) == 1.0
+
+
+def test_the_equal_error_rate_of_scores_that_say_nothing_is_a_half() -> None:
+    assert equal_error_rate([0.5] * 10, [True] * 3 + [False] * 7) == pytest.approx(0.5)
+
+
+def test_the_equal_error_rate_is_where_the_errors_cross() -> None:
+    generator = np.random.default_rng(0)
+    same = generator.random(4000) < 0.3
+    scores = generator.normal(size=4000) + 1.5 * same
+    found = equal_error_rate(list(1000 * scores - 3), same.tolist())  # any rising function of them
+    thresholds = np.sort(scores)
+    errors = [((scores[~same] >= t).mean(), (scores[same] < t).mean()) for t in thresholds]
+    naive = min(errors, key=lambda both: abs(both[0] - both[1]))
+    assert found == pytest.approx(sum(naive) / 2, abs=1e-3)
+
+
+def test_verification_needs_trials_of_both_kinds() -> None:
+    with pytest.raises(ValueError, match="trials of one speaker and of different speakers"):
+        equal_error_rate([0.1, 0.2], [True, True])
+    with pytest.raises(ValueError, match="1 scores but 2 trials"):
+        equal_error_rate([0.1], [True, False])
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_an_absent_layer_is_refused(toy, emotion, tones, layer):
 
 
 def test_full_below_the_top_is_refused(toy, emotion, tones):
-    with pytest.raises(InputError, match="`full` tunes the whole encoder; give layer 3"):
+    with pytest.raises(InputError, match="`full` is about the whole encoder; give layer 3"):
         fine_tune(toy, emotion, tones, layer=2, protocol="full")
 
 

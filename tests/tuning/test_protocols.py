@@ -16,6 +16,7 @@ from foretune.tuning.heads import make_head
 from foretune.tuning.one_layer import OneLayer
 from foretune.tuning.probe import PROJECTION
 from foretune.tuning.protocols import Preparation, head_dimension
+from foretune.tuning.stages import Trainer
 
 BRIEF = Settings(steps=3, head_steps=3, batch_size=4, head_batch_size=8)
 TOLERANCE = 1e-4  # of logits, relative to the largest
@@ -211,10 +212,8 @@ def test_a_probe_learns_which_layer_to_use(make_toy, emotion, tones):
 
     toy.forward_from_features = noise_elsewhere
     found = preparation(toy, emotion, tones, 3, "probe").by("probe")
-    from foretune.tuning.stages import Trainer
-
     settings = Settings(steps=100, head_steps=100, head_batch_size=16)
-    Trainer(found.model, [each.emotion for each in tones.train], settings, 0, None).train_at_once(found.train)
+    Trainer(found.model, [each.emotion for each in tones.train], settings, 0).train_at_once(found.train)
     assert int(found.model.weights.argmax()) == 1
     assert float(found.model.weights.detach().sum()) == pytest.approx(1.0)
 
