@@ -82,7 +82,7 @@ class Run:
         ]
 
     def write(self, path, records):
-        path.unlink(missing_ok=True)
+        path.write_bytes(b"")
         for record in records:
             files.append(path, record)
         return path
