@@ -96,6 +96,7 @@ class Hubert(PretrainingObjective):
         self.head = nn.Linear(WIDTH, clusters)
         self._targets = targets
         self._seed = recipe.seed
+        self._unmasked = recipe.unmasked
 
     def _encoder(self, recipe: Recipe) -> Any:
         return HubertModel(HubertConfig(**recipe.configuration()))
@@ -103,19 +104,23 @@ class Hubert(PretrainingObjective):
     def loss(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
     ) -> tuple[Tensor, float]:
-        """Cross entropy on masked frames; watches their accuracy."""
+        """Cross entropy on masked frames, and in part on the others; watches the accuracy on masked ones."""
         lengths = self.frames(mask)
         masked = span_mask(
             lengths, probability=0.6, length=5, rng=np.random.default_rng((self._seed, 7, step))
         )
         hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
-        logits = self.head(hidden[masked])
+        logits = self.head(hidden)
         wanted = torch.zeros(masked.shape, dtype=torch.int64)
         for row, index in enumerate(indices):
             target = torch.from_numpy(self._targets[index])[: masked.shape[1]]
             wanted[row, : len(target)] = target
-        target = wanted[masked]
-        return functional.cross_entropy(logits, target), float((logits.argmax(-1) == target).float().mean())
+        loss = functional.cross_entropy(logits[masked], wanted[masked])
+        if self._unmasked:
+            heard = (torch.arange(masked.shape[1]) < lengths[:, None]) & ~masked
+            others = functional.cross_entropy(logits[heard], wanted[heard])
+            loss = (1 - self._unmasked) * loss + self._unmasked * others
+        return loss, float((logits.argmax(-1) == wanted)[masked].float().mean())
 
 
 class Wav2Vec2(PretrainingObjective):

@@ -31,6 +31,8 @@ class Recipe:
         description: for the model card.
         targets: for `hubert` and `wavlm`: the shipped encoder whose middle layer's clusters are to be
             predicted, instead of those of MFCC.
+        unmasked: for `hubert` and `wavlm`: the share of the loss that is on frames that are not masked
+            (1 − α of Hsu et al., 2021, eq. 3); some of it takes a short training off the ground.
         schedule: updates that the learning rate's schedule is made for, where training stops before; 0
             where it does not.
         goes_on_from: the recipe of an earlier stage of the same training, whose checkpoint is taken over
@@ -46,6 +48,7 @@ class Recipe:
     description: str
     first_steps: int = 0
     targets: str = ""
+    unmasked: float = 0.0
     schedule: int = 0
     goes_on_from: str = ""
     batch: int = 16
@@ -89,6 +92,7 @@ class Recipe:
 
 _HUBERT2 = Recipe(
     "hubert2", "hubert", layers=12, steps=1200, learning_rate=1e-3, targets="hubert", schedule=1200,
+    unmasked=0.5,
     description="masked prediction, second iteration: k-means clusters of layer 6 of hubert",
 )  # fmt: skip
 
@@ -132,7 +136,7 @@ RECIPES: dict[str, Recipe] = {
             overrides={"layer_type": "convolution", "hidden_size": 128},
         ),
         Recipe(
-            "wavlm", "wavlm", layers=12, steps=1000, learning_rate=1e-3, targets="hubert",
+            "wavlm", "wavlm", layers=12, steps=1000, learning_rate=1e-3, targets="hubert", unmasked=0.5,
             description="masked prediction of clusters of clean speech (layer 6 of hubert) from mixed speech",
         ),
         Recipe(
