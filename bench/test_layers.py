@@ -5,6 +5,8 @@ forward pass left, since all estimators of a model share that pass. `score_secon
 this estimator alone would pay: reading the speech and the forward pass, plus the statistics and samples
 that it needs, plus that time. `fine_tune_seconds` is the wall time of fine-tuning the model cut after
 each layer with one seed (the mean over seeds), and `cost_ratio` the latter over the former.
+
+Where layers were also fine-tuned each alone (`single-layer`), the same scores are judged by that too.
 """
 
 from __future__ import annotations
@@ -26,18 +28,25 @@ if TYPE_CHECKING:
 def test_layers(
     task_study: TaskStudy, model: str, estimator: str, gates: Gates, benchmark: BenchmarkFixture
 ) -> None:
-    outcomes = task_study.layers(model)
-    if len(outcomes) < LEAST_CANDIDATES:
-        pytest.skip(f"{model} has {len(outcomes)} layers, too few for a ranking")
-    features = task_study.features(model)
-    scores = benchmark.pedantic(features.score, args=(estimator,), rounds=1)
+    outcomes = {each: task_study.layers(model, each) for each in task_study.layer_protocols(model)}
+    most = max(map(len, outcomes.values()))
+    if most < LEAST_CANDIDATES:
+        pytest.skip(f"{model} has {most} layers, too few for a ranking")
+    scores = benchmark.pedantic(task_study.features(model).score, args=(estimator,), rounds=1)
 
-    gate = gates.of(task_study.task.name, "layers", model, estimator)
-    agreement = over_layers(task_study.task, scores, outcomes, gate)
-    for record in (*scores, agreement):
+    complaints = []
+    agreements = []
+    for protocol, found in outcomes.items():
+        gate = gates.of(task_study.task.name, "layers", model, estimator, protocol)
+        agreement = over_layers(task_study.task, scores, found, gate)
+        agreements.append(agreement)
+        if not agreement.passed:
+            complaint = gate.complaint(agreement.spearman, agreement.p_value, agreement.error)
+            complaints.append(f"{protocol}: {complaint}")
+    for record in (*scores, *agreements):
         task_study.study.append(record)
-    benchmark.extra_info.update(extra_info(agreement))
-    if not agreement.passed:
-        pytest.fail(gate.complaint(agreement.spearman, agreement.p_value, agreement.error), pytrace=False)
-    if agreement.status == "failed":
-        pytest.xfail(f"no score: {agreement.error}")
+    benchmark.extra_info.update(extra_info(agreements[0]))
+    if complaints:
+        pytest.fail("; ".join(complaints), pytrace=False)
+    if agreements[0].status == "failed":
+        pytest.xfail(f"no score: {agreements[0].error}")

@@ -2,7 +2,7 @@
 
 Layers of an English Conformer RNN-T, each adapted alone to seven other languages, together and one by one;
 and layers of HuBERT, each adapted alone to phoneme recognition (see `foretune.experiments`). RESULTS.md
-sets ρ beside the paper's. What is timed, and what it costs, is as in `test_layers.py`.
+sets ρ beside the paper's. Scores that `test_layers.py` has made are not made again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def test_paper_layers(
     if model not in task_study.ground_truth_by(protocol).models():
         pytest.skip(f"no layer of {model} was fine-tuned for {task_name} by the protocol {protocol}")
     outcomes = task_study.layers(model, protocol)
-    scores = benchmark.pedantic(task_study.features(model).score, args=(ranker,), rounds=1)
+    scores = benchmark.pedantic(task_study.features(model).scores, args=(ranker,), rounds=1)
 
     gate = gates.of(task_name, "layers", model, ranker, protocol)
     agreement = over_layers(task_study.task, scores, outcomes, gate)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from foretune.scoring import Prepared
     from foretune.tasks.utterance import TaskData
 
+LAYER_PROTOCOLS: tuple[Protocol, ...] = ("layer", "single-layer")
+"""How layers are fine-tuned: the encoder cut after each, or each alone."""
 SEEDS = 3
 """Seeds of the runs that are made where the ground truth lacks them."""
 
@@ -156,7 +158,8 @@ class Study:
 
     def layered_models(self, task: str) -> list[str]:
         """Return the candidates of a task whose layers are ranked."""
-        known = GroundTruth(task, self.runs).layered_models()
+        by_each = [GroundTruth(task, self.runs, protocol=each).layered_models() for each in LAYER_PROTOCOLS]
+        known = sorted({model for models in by_each for model in models})
         if self.options.models is not None:
             wanted = list(self.options.models)
             return wanted if self.options.fine_tune else [model for model in wanted if model in known]
@@ -264,6 +267,11 @@ class TaskStudy:
             other_tasks={layer: share for (name, layer), share in beaten.items() if name == model},
         )
         return Features(prepared, list(range(candidate.num_layers + 1)))
+
+    def layer_protocols(self, model: str) -> list[Protocol]:
+        """Return the protocols that a model's layers were fine-tuned by, or are to be where none were."""
+        found = [each for each in LAYER_PROTOCOLS if model in self.ground_truth_by(each).layered_models()]
+        return found or ["layer"]
 
     def layers(self, model: str, protocol: Protocol = "layer") -> dict[int, Outcome]:
         """Return what fine-tuning a model cut after each of its layers gave, by a protocol.
