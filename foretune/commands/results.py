@@ -71,8 +71,13 @@ def report(
         list[Path] | None,
         typer.Option(help="Files of fine-tuning records, once for each; those that ship by default."),
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the figures; results/figures beside the Markdown file by default."),
+    ] = None,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Write only the Markdown file.")] = False,
 ) -> None:
-    """Write RESULTS.md from records, and from nothing else.
+    """Write RESULTS.md and its figures from records, and from nothing else.
 
     Example: `foretune report --records results/records/embedded.jsonl`
     """
@@ -80,7 +85,8 @@ def report(
     from foretune.report import write_report
 
     found = records or sorted(RECORDS.parent.glob("*.jsonl")) or [RECORDS]
-    write_report(found, output, ground_truth or None)
+    folder = None if no_figures else figures or output.parent / "results" / "figures"
+    write_report(found, output, ground_truth or None, figures=folder)
     say(f"wrote {output}")
 
 

@@ -1,7 +1,7 @@
 """RESULTS.md, from records and nothing else: the same records give the same bytes.
 
 `write_report` reads agreements (made by `pytest bench/`) and fine-tuning runs (the ground truth);
-`render` turns them into Markdown.
+`render` turns them into Markdown, `figures` draws them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from foretune.ground_truth import shipped
 from foretune.records import AgreementRecord, PublishedRecord, Record, TuningRecord, latest, read
 from foretune.tasks.errors import InputError
 
+from .figures import draw, links, write
 from .markdown import render
 
 __all__ = ["render", "write_report"]
@@ -23,6 +24,7 @@ def write_report(
     records: Sequence[Path],
     output: Path = Path("RESULTS.md"),
     ground_truth: Sequence[Path] | None = None,
+    figures: Path | None = None,
 ) -> None:
     """Write RESULTS.md from records; of repeated results the last counts.
 
@@ -32,9 +34,11 @@ def write_report(
         output: the Markdown file; replaced as a whole, and only once everything has been read.
         ground_truth: files of fine-tuning runs, which say how the ground truth was made; by default
             those that ship.
+        figures: folder for the figures, which the Markdown then shows; without it there are none.
 
     Raises:
-        InputError: a file is missing or holds something else, or no record is an agreement.
+        InputError: a file is missing or holds something else, no record is an agreement, or figures are
+            wanted and matplotlib is not installed.
     """
     if ground_truth is None:
         ground_truth = [shipped()] if shipped().is_file() else []
@@ -48,6 +52,11 @@ def write_report(
         raise InputError(f"{given}: no agreement to report; run `pytest bench/` first")
     runs = [record for record in unique if isinstance(record, TuningRecord)]
     tabulated = [record for record in unique if isinstance(record, PublishedRecord)]
+    shown = {}
+    if figures is not None:
+        drawings = draw(agreements)
+        write(drawings, figures)
+        shown = links(drawings, os.path.relpath(figures, output.parent))
     temporary = output.with_name(f"{output.name}.{os.getpid()}.tmp")
-    temporary.write_text(render(agreements, runs, tabulated), encoding="utf-8")
+    temporary.write_text(render(agreements, runs, tabulated, shown), encoding="utf-8")
     temporary.replace(output)

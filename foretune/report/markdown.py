@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 from foretune.tasks import TASKS
@@ -56,6 +56,7 @@ def render(
     agreements: Sequence[AgreementRecord],
     runs: Sequence[TuningRecord],
     tabulated: Sequence[PublishedRecord] = (),
+    figures: Mapping[tuple[str, str], Sequence[str]] | None = None,
 ) -> str:
     """Return RESULTS.md.
 
@@ -63,7 +64,9 @@ def render(
         agreements: one a cell; of any suites.
         runs: the fine-tuning behind them; runs of other data than that of the agreements are not counted.
         tabulated: what was found in published results of real models.
+        figures: what shows them, by suite and family of tasks (`figures.links`); none by default.
     """
+    shown = dict(figures or {})
     agreements = sorted(agreements, key=lambda cell: cell.key)  # whoever wrote first
     parts = ["# Results", _introduction()]
     suites = sorted({cell.suite for cell in agreements}, key=lambda suite: (suite != "embedded", suite))
@@ -73,6 +76,7 @@ def render(
             [cell for cell in agreements if cell.suite == suite],
             [run for run in runs if run.suite == suite],
             first=suite == suites[0],
+            figures=shown,
         )
     parts += published.section(tabulated)
     parts += ["## Where the numbers come from", _provenance(agreements, runs)]
@@ -88,7 +92,12 @@ def _introduction() -> str:
 
 
 def _suite(
-    suite: str, cells: Sequence[AgreementRecord], runs: Sequence[TuningRecord], *, first: bool
+    suite: str,
+    cells: Sequence[AgreementRecord],
+    runs: Sequence[TuningRecord],
+    *,
+    first: bool,
+    figures: dict[tuple[str, str], Sequence[str]],
 ) -> list[str]:
     title, description = _SUITES.get(suite, (f"Suite: {suite}", _OTHER_SUITE))
     order = tables.estimator_order(cells)
@@ -99,6 +108,7 @@ def _suite(
     )
     if first:
         parts += ["### How to read it", _READING]
+    parts += [*figures.pop(("", ""), ()), *figures.pop((suite, ""), ())]
     for rival in ("logme", "ridge"):
         compared = tables.comparison(cells, OURS, rival)
         if compared is not None:
@@ -106,6 +116,7 @@ def _suite(
     for task in sorted({cell.task for cell in cells}):
         of_task = [cell for cell in cells if cell.task == task]
         parts.append(f"### {_task_title(task)}")
+        parts += figures.pop((suite, task.partition(":")[0]), ())
         for model in sorted({cell.model for cell in of_task if cell.setting == "layers"}):
             chosen = [cell for cell in of_task if (cell.setting, cell.model) == ("layers", model)]
             parts += _setting(f"#### {task}: layers of {model}", chosen, order)

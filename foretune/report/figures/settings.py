@@ -1,0 +1,119 @@
+"""What the figures show: the settings in which estimators were judged, and which estimators lead."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from foretune.judging import DEFAULT_POLICY
+from foretune.records import AgreementRecord
+
+from ..tables import BASELINES
+
+RIVALS = ("held_out_evidence", "logme", "sliced_wasserstein")
+"""Estimators that figures always show where they were judged: ours, and those of Chen et al., 2023."""
+SHOWN = 4
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Setting:
+    """Candidates ranked for a task, as an agreement names them.
+
+    Attributes:
+        suite: of the speech.
+        task: with its part after a colon, if it has any.
+        kind: `layers` or `models`.
+        model: whose layers; `all` for models.
+        protocol: how the candidates were fine-tuned.
+    """
+
+    suite: str
+    task: str
+    kind: str
+    model: str
+    protocol: str
+
+    @property
+    def family(self) -> str:
+        """Return the task without its part.
+
+        >>> Setting("embedded", "multilingual_asr:de", "layers", "conformer", "layer").family
+        'multilingual_asr'
+        """
+        return self.task.partition(":")[0]
+
+    @property
+    def label(self) -> str:
+        """Return what is ranked, for a figure of one family of tasks.
+
+        >>> Setting("embedded", "multilingual_asr:de", "layers", "conformer", "probe").label
+        'de: layers of conformer (probe)'
+        """
+        part = self.task.partition(":")[2]
+        what = "models" if self.kind == "models" else f"layers of {self.model}"
+        how = "" if self.protocol == "layer" else f" ({self.protocol})"
+        return f"{part}{': ' if part else ''}{what}{how}"
+
+
+Judged = Mapping[Setting, Mapping[str, AgreementRecord]]
+"""Setting -> estimator -> agreement."""
+
+
+def judged(cells: Iterable[AgreementRecord]) -> dict[Setting, dict[str, AgreementRecord]]:
+    """Return the agreements by setting, models scored by the default layer policy; sorted, embedded first."""
+    found: dict[Setting, dict[str, AgreementRecord]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.key):
+        if cell.setting == "models" and cell.layer_policy != DEFAULT_POLICY:
+            continue
+        setting = Setting(cell.suite, cell.task, cell.setting, cell.model, cell.protocol)
+        found.setdefault(setting, {})[cell.estimator] = cell
+    return {key: found[key] for key in sorted(found, key=lambda key: (key.suite != "embedded", key))}
+
+
+def widely_judged(settings: Judged) -> dict[Setting, Mapping[str, AgreementRecord]]:
+    """Leave out settings in which less than half of the estimators were judged, so that means compare."""
+    most = max((len(cells) for cells in settings.values()), default=0)
+    return {setting: cells for setting, cells in settings.items() if 2 * len(cells) >= most}
+
+
+def mean_agreement(settings: Judged) -> dict[str, float]:
+    """Return the estimators' mean ρ over settings, best first; those without any ρ are left out."""
+    found: dict[str, list[float]] = {}
+    for cells in settings.values():
+        for name, cell in cells.items():
+            if cell.spearman is not None:
+                found.setdefault(name, []).append(cell.spearman)
+    means = {name: math.fsum(values) / len(values) for name, values in found.items()}
+    return {name: means[name] for name in sorted(means, key=lambda name: (-means[name], name))}
+
+
+def leading(settings: Judged) -> list[str]:
+    """Return up to four estimators to show side by side.
+
+    They are ours, LogME, the sliced Wasserstein distance and the best baseline, where these gave scores,
+    and then whichever agree best.
+    """
+    present = Counter(
+        name for cells in settings.values() for name, cell in cells.items() if cell.status == "done"
+    )
+    means = mean_agreement(widely_judged(settings))
+    baselines = [name for name in means if name in BASELINES]
+    wanted = [*RIVALS, *baselines[:1], *(name for name in means if name not in BASELINES), *baselines[1:]]
+    return [name for name in dict.fromkeys(wanted) if present[name]][:SHOWN]
+
+
+def median_seconds(cells: Sequence[AgreementRecord]) -> float:
+    """Return what the scores of a setting's candidates cost, the median over settings, in seconds."""
+    return statistics.median(cell.score_seconds for cell in cells)
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric as an axis names it.
+
+    >>> metric_name("wer"), metric_name("unweighted_accuracy")
+    ('WER', 'unweighted accuracy')
+    """
+    return metric.upper() if len(metric) <= 3 else metric.replace("_", " ")
