@@ -326,6 +326,22 @@ def _standard_error(entry: _Entry) -> float | None:
     return entry.records[0].standard_error if len(entry.records) == 1 else None
 
 
+def completed(record: AgreementRecord) -> AgreementRecord:
+    """Return a record of schema 1 with the interval over candidates and the ceiling that it lacks.
+
+    Both follow from its scores, values and deviations. A record of today's schema is as it should be.
+    """
+    if record.schema_version > 1 or record.status == "failed":
+        return record
+    sign = 1 if record.direction == "higher" else -1
+    goodness = tuple(sign * value for value in record.values)
+    known = {
+        **_ends("", candidate_interval([score or 0.0 for score in record.scores], goodness)),
+        "ceiling": _ceiling(goodness, tuple(record.deviations), (record.seeds,) * len(goodness)),
+    }
+    return record.model_copy(update=known)
+
+
 def extra_info(record: AgreementRecord) -> dict[str, str | int | float | None]:
     """Return what pytest-benchmark saves of a cell: strings and plain numbers; None where it failed."""
     names = ("task", "setting", "model", "estimator", "candidates", "spearman", "p_value")

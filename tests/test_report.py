@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from foretune import records
+from foretune.agreement import candidate_interval
 from foretune.records import AgreementRecord, Provenance, TuningRecord
 from foretune.report import render, write_report
 from foretune.report.tables import number, significant
@@ -115,10 +116,10 @@ STUDY = [
         cost_ratio=None,
         reason="no source speech here",
     ),
-    models(spearman=0.5, p_value=0.01, least_spearman=0.4, largest_p_value=0.05, reason="few models"),
+    models(spearman=0.5, p_value=0.005, least_spearman=0.4, largest_p_value=0.05, reason="few models"),
     models(layer_policy="best", spearman=-0.001),
     models(layer_policy="mean", spearman=1.0),
-    models(estimator="random", spearman=-1.0, p_value=0.01, least_spearman=0.9, passed=False),
+    models(estimator="random", spearman=-1.0, p_value=0.005, least_spearman=0.9, passed=False),
 ]
 RUNS = [run(0), run(1), run(2, data_revision="older0000000"), run(3, status="failed", value=None)]
 
@@ -134,11 +135,54 @@ def rows_under(text, heading):
 class TestRender:
     def test_summary_averages_the_default_cells_best_first(self):
         assert rows_under(render(STUDY, RUNS), "## Synthetic speech") == [
-            ["estimator", "asr, layers", "asr, models", "mean ρ", "p < 0.05", "cost ratio"],
-            ["logme", "1.00", "0.50", "0.75", "1 of 2", "200"],
-            ["*random*", "-0.50", "-1.00", "-0.75", "0 of 2", "4600"],  # significant, but the wrong way round
-            ["sliced_wasserstein", "–", "–", "–", "0 of 1", "–"],
+            ["estimator", "asr", "mean ρ", "p < 0.01", "regret", "cost ratio"],
+            ["logme", "0.75", "0.75", "1 of 2", "0 %", "200"],
+            # significant, but the wrong way round
+            ["*random*", "-0.75", "-0.75", "0 of 2", "0 %", "4600"],
+            ["sliced_wasserstein", "–", "–", "0 of 1", "–", "–"],
         ]
+
+    def test_summary_by_task_with_intervals(self):
+        found = [
+            cell(task="asr", spearman=0.5, low=0.2, high=0.8, p_value=0.02, regret=0.13),  # of 0.65
+            models(task="asr", spearman=1.0, low=0.6, high=1.0, p_value=0.001),
+            cell(task="emotion_recognition", spearman=0.3, low=None, high=None),
+        ]
+        rows = rows_under(render(found, []), "## Synthetic speech")
+        assert rows[0][1:4] == ["asr", "emotion_recognition", "mean ρ"]
+        # by hand in tests/agreement/test_intervals.py; without an interval of each setting there is none
+        assert rows[1][1:6] == ["0.75 [0.50, 0.90]", "0.30", "0.60", "1 of 3", "7 %"]
+
+    def test_three_sentences_say_how_to_read_it(self):
+        text = render([cell(spearman=0.5, low=0.2, high=0.8, ceiling=0.9), models(ceiling=0.8)], [])
+        after = text[text.index("logme agrees best with fine-tuning") :]
+        short = after[: after.index("\n")]
+        assert short.count(". ") == 2
+        assert "keep a perfect estimator to 0.85" in short
+        assert text.index("## Synthetic speech") < text.index(short) < text.index("### ")
+
+    def test_records_of_schema_1_get_their_interval_and_ceiling(self):
+        values = {
+            "names": ["0", "1", "2", "3"],
+            "scores": [1.0, 2.0, 3.0, 4.0],
+            "values": [0.9, 0.7, 0.8, 0.1],
+            "deviations": [0.01] * 4,
+            "spearman": 0.8,
+        }
+        low, high = candidate_interval([1, 2, 3, 4], [-0.9, -0.7, -0.8, -0.1])
+        for fields in ({"schema": 1}, {"low": low, "high": high, "ceiling": 1.0}):
+            rows = rows_under(render([cell(**values, **fields)], []), "#### asr: layers of hubert")
+            assert rows[1][:4] == ["logme", "0.80", f"[{low:.2f}, {high:.2f}]", "1.00"]
+        rows = rows_under(render([cell(**values)], []), "#### asr: layers of hubert")
+        assert rows[1][:4] == ["logme", "0.80", "–", "–"]
+
+    def test_other_ways_to_fine_tune_layers_stand_apart(self):
+        found = [cell(), cell(protocol="single-layer", spearman=-1.0)]
+        text = render(found, [])
+        assert rows_under(text, "## Synthetic speech")[1][1] == "1.00"
+        rows = rows_under(text, "#### asr: layers of hubert, each fine-tuned alone")
+        assert rows[1][1] == "-1.00"
+        assert len(rows) == 2
 
     def test_ours_is_set_beside_logme_setting_by_setting(self):
         found = [
@@ -160,22 +204,40 @@ class TestRender:
 
     def test_layers(self):
         rows = rows_under(render(STUDY, RUNS), "#### asr: layers of hubert")
-        assert rows[0][:4] == ["estimator", "ρ", "p", "p, smooth"]
-        assert rows[1] == [
-            "logme",
-            "1.00",
-            "0.33",
-            "1.0",
-            "1.00",
-            "1.00",
-            "0.000",
-            "0.000",
-            "1.5",
-            "200",
-            "none",
-        ]
+        surely = ["95 %", "ceiling", "over seeds", "over speech"]
+        assert rows[0] == ["estimator", "ρ", *surely, "p", "p, smooth", "p against logme", "p against random"]
+        # ranks 1 3 2, as the values, and 2 1 3: all or none swapped differ by 1.5, and so or more do those
+        # where the third, of middle value, is swapped alone or stays alone: 4 of 8
+        assert rows[1] == ["logme", "1.00", *"––––", "0.33", "1.0", "–", "+ 0.50"]
         assert [row[0] for row in rows[1:]] == ["logme", "*random*", "sliced_wasserstein"]
-        assert set(rows[3][1:8]) == {"–"}
+        assert set(rows[3][1:]) == {"–"}
+
+    def test_noise_beside_rho(self):
+        found = cell(
+            low=0.1,
+            high=0.9,
+            ceiling=0.876,
+            seed_low=0.5,
+            seed_high=1.0,
+            utterance_low=-0.5,
+            utterance_high=1.0,
+        )
+        text = render([found, cell(estimator="random", ceiling=0.876, split_half=0.8)], [])
+        rows = rows_under(text, "#### asr: layers of hubert")
+        assert rows[1][2:6] == ["[0.10, 0.90]", "0.88", "[0.50, 1.00]", "[-0.50, 1.00]"]
+        assert "Knowing the true values would give ρ = 0.88." in text
+        assert "Seeds agree with seeds by 0.80; knowing" in render([cell(ceiling=0.9, split_half=0.8)], [])
+        assert "With one seed nothing is known of the noise." in render([cell()], [])
+
+    def test_other_statistics(self):
+        found = cell(
+            held_fixed="depth", partial_spearman=0.25, partial_p_value=0.04, pearson=0.5, top_3_recall=2 / 3
+        )
+        rows = rows_under(render([found], []), "What else the scores tell")
+        assert rows[0][:7] == ["estimator", "ρ given depth", "p", "r", "τ", "τ_w", "recall@3"]
+        assert rows[1][1:7] == ["0.25", "0.040", "0.50", "1.00", "1.00", "0.67"]
+        assert rows[1][7:] == ["0.000", "0.000", "1.5", "200", "none"]
+        assert "ρ given" not in rows_under(render([cell()], []), "What else the scores tell")[0][1]
 
     def test_ranking_beside_the_ground_truth_the_lowest_error_first(self):
         text = render(STUDY, RUNS)
@@ -196,8 +258,9 @@ class TestRender:
         ]
 
     def test_models_and_gates(self):
-        rows = rows_under(render(STUDY, RUNS), "#### asr: models")
-        assert "p, smooth" not in rows[0]
+        text = render(STUDY, RUNS)
+        assert "p, smooth" not in rows_under(text, "#### asr: models")[0]
+        rows = rows_under(text[text.index("#### asr: models") :], "What else the scores tell")
         assert rows[1][-1] == "ρ ≥ 0.4, p ≤ 0.05: held"
         assert rows[2][-1] == "ρ ≥ 0.9: **broken**"
 
@@ -234,13 +297,13 @@ class TestRender:
             < text.index("## Where the numbers")
         )
         assert rows_under(text, "## Real speech")[1][:2] == ["logme", "1.00"]
-        assert text.count("How to read it") == 1
+        assert text.count("How to read what follows") == 1
         ranked = rows_under(text[text.index("## Real speech") :], "Fine-tuning, and the rank")
         assert [row[0] for row in ranked[1:]] == ["fbank", "speaker", "hubert"]  # the highest first
 
     def test_a_monte_carlo_p_shows_its_error(self):
         text = render([cell(p_value=0.021, p_value_error=0.0004)], [])
-        assert rows_under(text, "#### asr: layers of hubert")[1][2] == "0.021 ± 0.0004"
+        assert rows_under(text, "#### asr: layers of hubert")[1][6] == "0.021 ± 0.0004"
 
     def test_the_order_of_records_changes_nothing(self):
         text = render(STUDY, RUNS)

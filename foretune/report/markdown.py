@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from foretune.judging import completed
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 from foretune.tasks import TASKS
 
-from . import published, tables
+from . import comparisons, published, setting, tables
 
 _SUITES = {
     "embedded": (
@@ -30,6 +31,28 @@ _SUITES = {
 OURS = "held_out_evidence"
 """The estimator of our own, which is set beside its rivals."""
 
+_PROTOCOLS = {
+    "layer": "",
+    "single-layer": ", each fine-tuned alone",
+    "probe": ", probed",
+}
+"""How layers were fine-tuned, where it is not the usual way."""
+
+_SUMMARY = (
+    f"*p < {tables.STRICT}* counts the settings where an order as good comes by chance less often than that, "
+    "*regret* is what fine-tuning only the first of the ranking loses, as a share of the distance from the "
+    "worst candidate to the best, and *cost ratio* is how many times longer it takes to fine-tune all "
+    "candidates than to score them (median). Rows in *italics* are baselines that look at no label: an "
+    "estimator that is not clearly above them has shown nothing."
+)
+
+_STANDINGS = (
+    "The mean difference of ρ over the settings, p by all ways to turn the signs of these differences, and "
+    "the same corrected by Holm for the number of estimators. The best baseline is chosen anew in each "
+    "setting, after the fact, which makes it harder to beat than any one of them; few settings cannot give "
+    "a small p."
+)
+
 _OTHER_SUITE = (
     "Recordings scored and fine-tuned on by hand (`foretune tune`, `foretune judge`), not part of the "
     "repository. The candidates are the small encoders that ship, pre-trained on synthetic speech."
@@ -42,6 +65,20 @@ With few candidates it cannot be small; the smallest that the number allows is g
 **p, smooth** compares with circular shifts and reversals of the curve over layers instead: layers are not \
 independent, so where it is large a small p proves little.
 - Many cells are tested at once: of twenty without any relation, one has p < 0.05 by chance.
+- **95 %** is the interval of ρ over candidates: what the correlation may be among all candidates of \
+which these are a sample. Layers are no sample; for them it says what as many unrelated candidates would \
+give.
+- **ceiling** is the ρ to be expected of an estimator that knows the true results, where those of \
+fine-tuning are means over few seeds; an observed ρ above it owes something to luck. **over seeds** is where \
+ρ with the true results lies, with 95 % probability, and **over speech** where that of scores from endless \
+speech does.
+- **p against** another estimator tests on the same candidates which of the two agrees better (+: this \
+one), by all ways to swap their ranks, corrected by Holm for the number of estimators. The baseline is \
+the best of this setting.
+- **ρ given** depth or parameters holds these fixed: is there more to the scores than that later layers, \
+or larger models, are better? (–: they explain everything.) **r** is Pearson's correlation, **τ** \
+Kendall's τ_b, **τ_w** the same weighted towards the top, **recall@3** the share of the best three among \
+the three best scores.
 - **regret** is what is lost, in the metric's unit, by fine-tuning only the candidate with the best score \
 (**@3**: the best of the three with the best scores) instead of all.
 - **seconds** is what the scores of all candidates of a setting cost: forward passes, statistics, scores. \
@@ -67,7 +104,7 @@ def render(
         figures: what shows them, by suite and family of tasks (`figures.links`); none by default.
     """
     shown = dict(figures or {})
-    agreements = sorted(agreements, key=lambda cell: cell.key)  # whoever wrote first
+    agreements = sorted(map(completed, agreements), key=lambda cell: cell.key)  # whoever wrote first
     parts = ["# Results", _introduction()]
     suites = sorted({cell.suite for cell in agreements}, key=lambda suite: (suite != "embedded", suite))
     for suite in suites:
@@ -102,12 +139,12 @@ def _suite(
     title, description = _SUITES.get(suite, (f"Suite: {suite}", _OTHER_SUITE))
     order = tables.estimator_order(cells)
     parts = [f"## {title}", description, _measured(cells, runs), tables.summary(cells)]
-    parts.append(
-        "Mean ρ over the models of a setting; cells with ρ > 0 and "
-        f"p < {tables.SIGNIFICANT}; median cost ratio. Best mean first."
-    )
+    parts.append(_in_short(cells, order, whole=first))
+    standings = comparisons.table(cells, order)
+    if standings is not None:
+        parts += ["### Better than LogME, or than a baseline?", _STANDINGS, standings]
     if first:
-        parts += ["### How to read it", _READING]
+        parts += ["### How to read what follows", _READING]
     parts += [*figures.pop(("", ""), ()), *figures.pop((suite, ""), ())]
     for rival in ("logme", "ridge"):
         compared = tables.comparison(cells, OURS, rival)
@@ -117,14 +154,18 @@ def _suite(
         of_task = [cell for cell in cells if cell.task == task]
         parts.append(f"### {_task_title(task)}")
         parts += figures.pop((suite, task.partition(":")[0]), ())
-        for model in sorted({cell.model for cell in of_task if cell.setting == "layers"}):
-            chosen = [cell for cell in of_task if (cell.setting, cell.model) == ("layers", model)]
-            parts += _setting(f"#### {task}: layers of {model}", chosen, order)
+        for model, protocol in sorted(
+            {(cell.model, cell.protocol) for cell in of_task if cell.setting == "layers"}
+        ):
+            where = ("layers", model, protocol)
+            chosen = [cell for cell in of_task if (cell.setting, cell.model, cell.protocol) == where]
+            tuned = _PROTOCOLS[protocol]
+            parts += _setting(f"#### {task}: layers of {model}{tuned}", chosen, order)
         models = [cell for cell in of_task if cell.setting == "models"]
         if models:
             parts += _setting(f"#### {task}: models", tables.default_cells(models), order)
             parts += ["ρ by how a model's score is made from those of its layers:"]
-            parts += [tables.policies(models, order)]
+            parts += [setting.policies(models, order)]
     return parts
 
 
@@ -135,16 +176,46 @@ def _setting(heading: str, cells: Sequence[AgreementRecord], order: Sequence[str
     facts = (
         f"{truth.candidates} candidates, fine-tuned with {_count(truth.seeds, 'seed')} each; "
         f"{truth.metric.upper()}, {truth.direction} is better; "
-        f"the smallest possible p is {tables.significant(truth.smallest_p_value)}."
+        f"the smallest possible p is {tables.significant(truth.smallest_p_value)}. {_ceiling(truth)}"
     )
-    parts = [heading, facts, tables.estimators(cells, order)]
+    parts = [heading, facts, setting.estimators(cells, order)]
     notes = [f"- {cell.estimator}: no score: {cell.error}" for cell in cells if cell.status == "failed"]
     notes += [f"- {cell.estimator}: {cell.reason}" for cell in cells if cell.reason]
     if notes:
         parts.append("\n".join(sorted(notes)))
+    parts += ["What else the scores tell, and what choosing by them loses and costs:"]
+    parts += [setting.measures(cells, order)]
     parts.append("Fine-tuning, and the rank that each estimator gives (1 is best):")
-    parts.append(tables.ranking(cells, order))
+    parts.append(setting.ranking(cells, order))
     return parts
+
+
+def _in_short(cells: Sequence[AgreementRecord], order: Sequence[str], *, whole: bool) -> str:
+    """Return how to read the summary, in three sentences; or the first of them."""
+    chosen = tables.default_cells(cells)
+    best = [cell for cell in chosen if cell.estimator == order[0]]
+    ceilings = {(cell.task, cell.setting, cell.model): cell.ceiling for cell in chosen}
+    known = [each for each in ceilings.values() if each is not None]
+    reach = (
+        f", and the noise between seeds would keep a perfect estimator to {math.fsum(known) / len(known):.2f}"
+        if known
+        else ""
+    )
+    first = (
+        f"{order[0]} agrees best with fine-tuning, ρ = {tables.mean_with_interval(best)} on average over "
+        f"{_count(len(best), 'setting')} (the brackets hold the 95 % interval over candidates), where 1 is "
+        f"the order that fine-tuning gives and 0 is chance{reach}."
+    )
+    return f"{first} {_SUMMARY}" if whole else first
+
+
+def _ceiling(cell: AgreementRecord) -> str:
+    """Return what the seeds leave to be reached in a setting."""
+    if cell.ceiling is None:
+        return "With one seed nothing is known of the noise."
+    halves = "" if cell.split_half is None else f"Seeds agree with seeds by {cell.split_half:.2f}; "
+    sentence = f"{halves}knowing the true values would give ρ = {cell.ceiling:.2f}."
+    return sentence[0].upper() + sentence[1:]
 
 
 def _measured(cells: Sequence[AgreementRecord], runs: Sequence[TuningRecord]) -> str:
