@@ -9,7 +9,7 @@ from foretune.judging import completed
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 from foretune.tasks import TASKS
 
-from . import comparisons, published, setting, tables
+from . import comparisons, experiments, ground_truth, published, setting, tables
 
 _SUITES = {
     "embedded": (
@@ -110,14 +110,21 @@ def render(
     for suite in suites:
         parts += _suite(
             suite,
-            [cell for cell in agreements if cell.suite == suite],
+            [cell for cell in agreements if cell.suite == suite and not is_part(cell)],
             [run for run in runs if run.suite == suite],
             first=suite == suites[0],
             figures=shown,
         )
+    parts += experiments.section(agreements, tabulated)
+    parts += ground_truth.section([run for run in runs if run.suite == "embedded" and ":" not in run.task])
     parts += published.section(tabulated)
     parts += ["## Where the numbers come from", _provenance(agreements, runs)]
     return "\n\n".join(parts) + "\n"
+
+
+def is_part(cell: AgreementRecord) -> bool:
+    """Whether a cell is of a part of a task, which the whole task has heard too."""
+    return ":" in cell.task
 
 
 def _introduction() -> str:

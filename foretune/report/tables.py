@@ -63,12 +63,21 @@ def estimator_order(agreements: Sequence[AgreementRecord]) -> list[str]:
 
 
 def default_cells(agreements: Iterable[AgreementRecord]) -> list[AgreementRecord]:
-    """Leave out models scored by another policy than the default one, and other ways to fine-tune."""
+    """Return one cell of each estimator a setting, so that none counts twice.
+
+    Models by the default policy; layers as `layer` fine-tunes them, or each alone where that is all there is.
+    """
+    cells = [cell for cell in agreements if cell.setting == "layers" or cell.layer_policy == DEFAULT_POLICY]
+    usual = {_place(cell) for cell in cells if cell.protocol == "layer"}
     return [
         cell
-        for cell in agreements
-        if cell.protocol == "layer" and (cell.setting == "layers" or cell.layer_policy == DEFAULT_POLICY)
+        for cell in cells
+        if cell.protocol == "layer" or (cell.protocol == "single-layer" and _place(cell) not in usual)
     ]
+
+
+def _place(cell: AgreementRecord) -> tuple[str, ...]:
+    return (cell.suite, cell.task, cell.setting, cell.model)
 
 
 def summary(agreements: Sequence[AgreementRecord]) -> str:

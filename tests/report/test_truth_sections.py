@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from foretune.models import names, twin
 from foretune.records import AgreementRecord, Provenance, PublishedRecord, TuningRecord
-from foretune.report import experiments, ground_truth
+from foretune.report import experiments, ground_truth, render, tables
 from foretune.tasks import TASKS
 
 PROVENANCE = Provenance(
@@ -123,3 +123,21 @@ class TestExperiments:
         found = rows(experiments.section(cells, [])[4])
         assert [row[0] for row in found] == ["multilingual_asr", "multilingual_asr:de", "multilingual_asr:pl"]
         assert {row[-1] for row in found} == {"–"}
+
+
+class TestDefaultCells:
+    def test_a_setting_counts_once_by_the_usual_protocol_where_it_has_one(self):
+        cell = TestExperiments.cell
+        usual, alone = cell(protocol="layer"), cell(protocol="single-layer")
+        other = cell(protocol="single-layer", task="asr")
+        probed = cell(protocol="probe", task="asr", setting="models", model="all", layer_policy="last")
+        assert tables.default_cells([usual, alone, other, probed]) == [usual, other]
+
+    def test_parts_of_a_task_stand_among_the_experiments_alone(self):
+        cells = [
+            TestExperiments.cell(model="conformer", task=task)
+            for task in ("multilingual_asr", "multilingual_asr:de")
+        ]
+        text = render(cells, []).partition("## Where the numbers come from")[0]
+        assert text.count("multilingual_asr:de") == 1
+        assert text.index("The paper's experiments") < text.index("multilingual_asr:de")
