@@ -271,8 +271,14 @@ class TestBenchmark:
         assert "test_layers[tones-toy_dull-logme]" in shown.stdout + shown.stderr
 
         whole = session.agreements()
-        result = session.run(*STUDY, "-k", "toy_clear and depth", "--estimators", "depth")
+        part_of_it = ("-k", "toy_clear and depth", "--estimators", "depth")
+        gate = (f"--gate-against={session.records}", "--gate-limits=spearman=-0,score=0")
+        result = session.run(*STUDY, *part_of_it, *gate, "--gate-allow=missing")
         result.assert_outcomes(failed=1)
+        # ρ, and the scores of four layers, are those of the first run
+        result.stdout.fnmatch_lines(
+            ["*tones.layers.toy_deaf.depth *missing (allowed) *deselected", "gate passed (5 values of *"]
+        )
         part = session.agreements()  # the cell was replaced, the others were kept
         assert sorted(record.key for record in part) == sorted(record.key for record in whole)
         changed = [new.key for new in part if new not in whole]
@@ -344,6 +350,34 @@ class TestBenchmark:
         assert session.agreements() == [earlier, of_layers, of_models]
         session.run(path).assert_outcomes(passed=2)
         assert session.agreements() == [of_layers, of_models]
+
+    def test_records_of_earlier_studies_stay_where_others_record_meanwhile(self, session, pytester):
+        earlier, meanwhile = agreement(model="of_before"), agreement(model="of_another_session")
+        records.append(session.records, earlier)
+        lines = [
+            agreement(setting=setting).model_dump_json(by_alias=True) for setting in ("layers", "models")
+        ]
+        path = pytester.makepyfile(
+            f"""
+            from pathlib import Path
+            from foretune import records
+
+            def test_study(foretune_study):
+                for line in {lines!r}:
+                    foretune_study.append(records.AgreementRecord.model_validate_json(line))
+                other = {meanwhile.model_dump_json(by_alias=True)!r}
+                path = Path({str(session.records)!r})
+                records.append(path, records.AgreementRecord.model_validate_json(other))
+            """
+        )
+        session.run(path).assert_outcomes(passed=1)
+        found = [(record.model, record.setting) for record in session.agreements()]
+        assert found == [
+            ("of_before", "layers"),
+            ("toy_dull", "layers"),
+            ("toy_dull", "models"),
+            ("of_another_session", "layers"),
+        ]
 
     def test_without_ground_truth_the_session_does_not_start(self, session):
         result = session.run(*STUDY)
