@@ -62,6 +62,7 @@ def judge(
 
 
 def report(
+    *,
     records: Annotated[
         list[Path] | None,
         typer.Option(help=f"Files of records, once for each; all *.jsonl in {RECORDS.parent} by default."),
@@ -75,19 +76,25 @@ def report(
         Path | None,
         typer.Option(help="Folder for the figures; results/figures beside the Markdown file by default."),
     ] = None,
-    no_figures: Annotated[bool, typer.Option("--no-figures", help="Write only the Markdown file.")] = False,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Write no files of figures.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page with tables to sort and filter, in one file.")
+    ] = None,
 ) -> None:
     """Write RESULTS.md and its figures from records, and from nothing else.
 
-    Example: `foretune report --records results/records/embedded.jsonl`
+    Examples:
+    - `foretune report --records results/records/embedded.jsonl`
+    - `foretune report --html results.html`
     """
     check_output(output, "--output")
+    check_output(html, "--html")
     from foretune.report import write_report
 
     found = records or sorted(RECORDS.parent.glob("*.jsonl")) or [RECORDS]
     folder = None if no_figures else figures or output.parent / "results" / "figures"
-    write_report(found, output, ground_truth or None, figures=folder)
-    say(f"wrote {output}")
+    write_report(found, output, ground_truth or None, figures=folder, html=html)
+    say(f"wrote {', '.join(str(path) for path in (output, folder, html) if path is not None)}")
 
 
 def merge(

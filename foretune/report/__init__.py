@@ -16,6 +16,7 @@ from foretune.tasks.errors import InputError
 
 from .figures import draw, links, write
 from .markdown import render
+from .page import page
 
 __all__ = ["render", "write_report"]
 
@@ -25,6 +26,7 @@ def write_report(
     output: Path = Path("RESULTS.md"),
     ground_truth: Sequence[Path] | None = None,
     figures: Path | None = None,
+    html: Path | None = None,
 ) -> None:
     """Write RESULTS.md from records; of repeated results the last counts.
 
@@ -35,10 +37,11 @@ def write_report(
         ground_truth: files of fine-tuning runs, which say how the ground truth was made; by default
             those that ship.
         figures: folder for the figures, which the Markdown then shows; without it there are none.
+        html: a page of the same, in one file, with tables to sort and filter; none by default.
 
     Raises:
         InputError: a file is missing or holds something else, no record is an agreement, or figures are
-            wanted and matplotlib is not installed.
+            wanted and matplotlib is not installed (a page has them too).
     """
     if ground_truth is None:
         ground_truth = [shipped()] if shipped().is_file() else []
@@ -52,11 +55,17 @@ def write_report(
         raise InputError(f"{given}: no agreement to report; run `pytest bench/` first")
     runs = [record for record in unique if isinstance(record, TuningRecord)]
     tabulated = [record for record in unique if isinstance(record, PublishedRecord)]
+    drawings = [] if figures is None and html is None else draw(agreements)
     shown = {}
     if figures is not None:
-        drawings = draw(agreements)
         write(drawings, figures)
         shown = links(drawings, os.path.relpath(figures, output.parent))
-    temporary = output.with_name(f"{output.name}.{os.getpid()}.tmp")
-    temporary.write_text(render(agreements, runs, tabulated, shown), encoding="utf-8")
-    temporary.replace(output)
+    _replace(output, render(agreements, runs, tabulated, shown))
+    if html is not None:
+        _replace(html, page(agreements, runs, tabulated, drawings))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)

@@ -123,8 +123,8 @@ def _points(settings: Judged) -> list[_Point]:
 def _parts(seconds: Sequence[float]) -> list[list[float]]:
     """Break the axis at its widest gap, where that is wide."""
     gaps = [after / before for before, after in itertools.pairwise(seconds)]
-    widest = int(np.argmax(gaps))
-    if gaps[widest] < _APART or widest == len(gaps) - 1:
+    widest = int(np.argmax(gaps)) if gaps else 0
+    if not gaps or gaps[widest] < _APART or widest == len(gaps) - 1:
         return [list(seconds)]
     return [list(seconds[: widest + 1]), list(seconds[widest + 1 :])]
 
