@@ -2,7 +2,8 @@
 
 from .finetune import fine_tune
 from .frozen import FrozenFeatures
-from .grid import Run, plan, run_grid
+from .grid import data_of, run_grid
+from .planning import Run, plan
 from .settings import DEFAULTS, Settings, default_settings
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "FrozenFeatures",
     "Run",
     "Settings",
+    "data_of",
     "default_settings",
     "fine_tune",
     "plan",

@@ -63,7 +63,8 @@ def display(total: int, wanted: bool) -> Iterator[Show]:
 
 def _line(record: TuningRecord) -> str:
     result = f"{record.metric} {record.value:.3f}" if record.value is not None else f"failed: {record.error}"
+    protocol = f"{record.protocol} " if record.protocol in ("single-layer", "probe") else ""
     return (
-        f"{record.task} {record.model} layer {record.layer} seed {record.seed}: {result} "
+        f"{record.task} {record.model} {protocol}layer {record.layer} seed {record.seed}: {result} "
         f"({record.wall_seconds:.1f} s)"
     )

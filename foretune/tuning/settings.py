@@ -114,8 +114,10 @@ def departures(task: Task, settings: Settings) -> dict[str, float | str]:
     settings, and those that were made before records had settings stay what they were.
     """
     unsaid = UNSAID | {"steps": UNSAID_STEPS[task.kind]} | UNSAID_BY_TASK.get(task.name, {})
-    return {
-        name: " ".join(f"{rate:g}" for rate in value) if isinstance(value, tuple) else value
-        for name, value in asdict(settings).items()
-        if value != unsaid[name]
-    }
+    return {name: _plain(value) for name, value in asdict(settings).items() if value != unsaid[name]}
+
+
+def _plain(value: float | str | tuple[float, ...]) -> float | str:
+    if isinstance(value, tuple):
+        return " ".join(f"{rate:g}" for rate in value)
+    return value if isinstance(value, str) else float(value)

@@ -12,7 +12,18 @@ import torch
 
 from foretune.records import append, read
 from foretune.tasks import InputError, get_task
-from foretune.tuning import DEFAULTS, Run, Settings, fine_tune, grid, plan, run_grid, settings
+from foretune.tuning import (
+    DEFAULTS,
+    Run,
+    Settings,
+    fine_tune,
+    grid,
+    plan,
+    planning,
+    run_grid,
+    settings,
+    worker,
+)
 
 BRIEF = Settings(steps=1, head_steps=1, batch_size=4, head_batch_size=4)
 
@@ -30,7 +41,8 @@ def load(monkeypatch, make_toy):
         candidate.name = name
         return candidate
 
-    monkeypatch.setattr(grid, "load_candidate", load_candidate)
+    monkeypatch.setattr(planning, "load_candidate", load_candidate)
+    monkeypatch.setattr(worker, "load_candidate", load_candidate)
     return loaded
 
 
@@ -51,7 +63,7 @@ def tuned(monkeypatch):
             raise FloatingPointError("the loss is nan")
         return fine_tune(candidate, task, data, layer=layer, seed=seed, **others)
 
-    monkeypatch.setattr(grid, "fine_tune", brief)
+    monkeypatch.setattr(worker, "fine_tune", brief)
     monkeypatch.setattr(settings, "DEFAULTS", {"utterance": BRIEF, "sequence": BRIEF})
     return runs
 
@@ -134,7 +146,7 @@ def test_other_data_or_other_weights_are_another_run(load, tuned, sets, tmp_path
 
 
 def test_a_record_of_full_serves_for_the_top_layer(load, tuned, sets, tmp_path):
-    candidate = grid.load_candidate("small")
+    candidate = worker.load_candidate("small")
     emotion = get_task("emotion_recognition")
     whole = fine_tune(
         candidate, emotion, sets["emotion_recognition"], layer=1, protocol="full", settings=BRIEF
@@ -198,18 +210,18 @@ def test_outside_of_a_terminal_each_new_run_is_a_line(load, tuned, sets, tmp_pat
 def test_a_claimed_run_is_left_alone_until_its_process_is_dead(load, tuned, sets, tmp_path):
     (run,) = plan(["emotion_recognition"], ["small"], layers=[0], seeds=1)
     path = tmp_path / "records.jsonl"
-    worker = grid.Worker(path, sets, "cpu")
+    mine = worker.Worker(path, sets, "cpu")
     program = (  # claims the run as a worker does, then waits to be killed
         "import sys, time; from filelock import FileLock\n"
         "with FileLock(sys.argv[1]): print('claimed', flush=True); time.sleep(600)"
     )
-    command = [sys.executable, "-P", "-c", program, str(grid.claim(path, worker.key(run)))]
+    command = [sys.executable, "-P", "-c", program, str(worker.claim(path, mine.key(run)))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "claimed\n"
-        assert not worker.attempt(run, None)
+        assert not mine.attempt(run, None)
         assert not tuned
         other.kill()
-    assert worker.attempt(run, None)
+    assert mine.attempt(run, None)
     assert len(tuned) == 1
 
 

@@ -1,0 +1,109 @@
+"""`foretune tune` with a budget, its cost beforehand, and settings of one's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+from foretune.records import read
+from foretune.tuning import costs
+
+
+@pytest.fixture
+def tune(run, tmp_path):
+    """Return a function that runs the command on two classes of noise, and the file of its records."""
+    rng = np.random.default_rng(1)
+    lines = ["path,speaker,emotion,split"]
+    for number in range(24):
+        waveform = 0.05 * (1 + number % 2) * rng.standard_normal(4_000)
+        soundfile.write(tmp_path / f"{number}.wav", waveform, 16_000)
+        lines.append(f"{number}.wav,s{number // 4},{'ab'[number % 2]},{'test' if number > 19 else 'train'}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    records = tmp_path / "records.jsonl"
+
+    def tune_(*more):
+        return run(
+            *("tune", "--task", "emotion_recognition", "--data", tmp_path / "manifest.csv"),
+            *("--model", "fbank", "--steps", "2", "--records", records, *more),
+        )
+
+    return tune_, records
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Let every run seem to take 60 s."""
+    monkeypatch.setattr(costs.Stopwatch, "_time", lambda self, layer: costs.Pace(0.0, 0.0, 60.0))
+
+
+def test_a_dry_run_only_says_the_cost(tune, slow):
+    command, records = tune
+    code, _, err = command("--dry-run", "--seeds", "2")
+    assert code == 0
+    assert "timing a few updates: emotion_recognition, fbank, layer" in err
+    assert "2 runs: about 2 min" in err
+    assert not records.exists()
+
+
+def test_what_a_budget_leaves_out_is_said(tune, slow):
+    command, records = tune
+    code, _, err = command("--budget", "90s", "--seeds", "3")
+    assert code == 0
+    assert "3 runs: about 3 min" in err
+    assert "left out to fit into 90 s: seed 2; seed 1" in err
+    assert "1 runs to do: about 60 s" in err
+    assert [record.seed for record in read(records)] == [0]
+
+
+def test_a_budget_counts_only_what_is_undone(tune, slow):
+    command, records = tune
+    command("--seeds", "2")
+    code, out, err = command("--budget", "61s", "--seeds", "3")
+    assert code == 0
+    assert "3 runs, 2 of them done already" in err
+    assert "left out" not in err
+    assert len(read(records)) == 3
+    assert "emotion_recognition" in out
+
+
+def test_too_small_a_budget_is_refused(tune, slow):
+    command, records = tune
+    code, _, err = command("--budget", "30s")
+    assert code == 2
+    assert "a budget of 30 s: one run alone takes about 60 s" in err
+    assert not records.exists()
+
+
+def test_learning_rates_hold_a_part_out(tune):
+    command, records = tune
+    code, _, _ = command("--learning-rates", "1e-4,1e-2", "--seeds", "1")
+    assert code == 0
+    (record,) = read(records)
+    assert [trial.learning_rate for trial in record.trials] == [1e-4, 1e-2]
+    assert record.validation_utterances == 4
+    assert record.settings == {"learning_rates": "0.0001 0.01", "steps": 2.0, "validation": 0.15}
+
+
+def test_other_settings_are_other_runs(tune):
+    command, records = tune
+    for more in ((), ("--validation", "0.2"), ("--dtype", "bfloat16"), ("--protocol", "probe"), ()):
+        assert command("--seeds", "1", *more)[0] == 0
+    assert len({record.key for record in read(records)}) == len(read(records)) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--budget", "soon"), "--budget soon: give a time such as 10m"),
+        (("--learning-rates", "high"), "--learning-rates high: give numbers such as 3e-4,1e-3"),
+        (("--learning-rates", "1e-3", "--validation", "0"), "need a validation part"),
+        (("--learning-rates=-1e-3",), "a learning rate is not positive"),
+    ],
+)
+def test_bad_options_are_refused(tune, more, message):
+    command, records = tune
+    code, _, err = command(*more)
+    assert code == 2
+    assert message in err
+    assert not records.exists()
