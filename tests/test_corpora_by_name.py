@@ -52,6 +52,25 @@ def test_a_number_of_utterances_is_for_corpora(tmp_path):
         load_data(KEYWORDS, tmp_path / "manifest.csv", utterances=5)
 
 
+def test_a_part_of_a_task_takes_its_part_of_the_data(tmp_path):
+    lines = ["path,text,language,split"]
+    for number in range(8):
+        wave = 0.1 * np.random.default_rng(number).standard_normal(4_000)
+        soundfile.write(tmp_path / f"{number}.wav", wave, RATE)
+        side = "test" if number > 3 else "train"
+        lines.append(f"{number}.wav,words {number},{'de' if number % 2 else 'fr'},{side}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    german = get_task("multilingual_asr:de")
+    data = load_data(german, tmp_path / "manifest.csv")
+    assert data.task == "multilingual_asr:de"
+    assert {each.language for each in (*data.train, *data.test)} == {"de"}
+    whole = load_data(get_task("multilingual_asr"), tmp_path / "manifest.csv")
+    assert len(whole.train) == 2 * len(data.train) == 4
+    assert [each.id for each in load_data(german, whole).test] == [each.id for each in data.test]
+    with pytest.raises(InputError, match="made for the task multilingual_asr, not asr"):
+        load_data(get_task("asr"), whole)
+
+
 def test_a_corpus_of_another_task_is_refused(words):
     with pytest.raises(InputError, match="speech_commands: does not serve the task asr; give keyword_spot"):
         load_data(get_task("asr"), f"speech-commands:{words}")

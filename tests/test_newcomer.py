@@ -18,7 +18,9 @@ import torch
 from foretune import records
 from foretune.ranking import load_data
 from foretune.records import AgreementRecord
+from foretune.suites import Suite
 from foretune.tasks import get_task
+from foretune.tasks.corpora import read_name
 from foretune.tuning import DEFAULTS, Settings, plan, run_grid
 
 pytest_plugins = ["pytester"]
@@ -120,6 +122,27 @@ def test_check_and_rank_as_the_readme_says(place):
         *(("./my-encoder", layer) for layer in range(3)),
         ("fbank", 0),
     }
+
+
+def test_the_hubs_encoders_as_the_readme_says(run):
+    listing, study = (words for words in commands() if "hub" in words)
+    code, out, _ = run(*listing[1:])
+    assert code == 0
+    assert "microsoft/wavlm-base " in out
+    assert "openai/whisper" not in out
+    named = study[study.index("--models") + 1].split(",")
+    found = Suite.choose("hub").candidates(named)
+    assert found is not None
+    assert [name.partition("@")[0] for name in found] == [
+        "ntu-spml/distilhubert",
+        "facebook/hubert-base-ls960",
+        "microsoft/wavlm-base",
+        "facebook/wav2vec2-base",
+    ]
+    task, _, corpus = study[study.index("--data") + 1].partition("=")
+    place = read_name(corpus)
+    assert place is not None
+    assert task in place.corpus.tasks
 
 
 def test_the_study_judges_them_as_the_readme_says(place, pytester, monkeypatch):

@@ -210,6 +210,23 @@ class TestStudy:
         with pytest.raises(InputError, match="no ground truth of the suite local; add --fine-tune missing"):
             self.study(words, truth).task_names()
 
+    def test_transcripts_without_times_are_aligned_once_as_asked_for(self, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            "foretune.alignment.label_frames", lambda task, data, **given: asked.append((task.name, given))
+        )
+        (tmp_path / "m.csv").write_text("path\n")
+        suite = Suite.choose("local", [f"{task}={tmp_path / 'm.csv'}" for task in ("asr", KEYWORDS)])
+        monkeypatch.setattr(Suite, "load", lambda self, task: None)
+        options = Options(records=tmp_path / "out.jsonl", suite=suite, aligner="mms_fa", device="cuda")
+        study = Study(options)
+        for task in ("asr", KEYWORDS):
+            assert study.tasks(task).labelling is study.tasks(task).labelling
+        assert asked == [
+            ("asr", {"aligner": "mms_fa", "device": "cuda"}),
+            (KEYWORDS, {"aligner": None, "device": "cuda"}),  # whole utterances have nothing to align
+        ]
+
     def test_what_is_to_be_fine_tuned_has_to_be_named(self, words, tmp_path):
         truth = tmp_path / "tuning.jsonl"
         with pytest.raises(InputError, match="--suite local: name the candidates to fine-tune"):
