@@ -23,6 +23,7 @@ pytest_plugins = ["pytester"]
 
 OK, FAILED, BAD_INPUT, USAGE = 0, 1, 2, 4
 RHO = "embedded.asr.layers.ctc.logme"
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "gates.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,7 @@ class TestCommand:
         assert code == FAILED
         assert " ".join(out.splitlines()[-1].split()) == f"{RHO} worse spearman 0.9 0.8 ≥ 0.85 (-0.05)"
         assert err == "gate FAILED: 1 worse (3 values of 12 cells compared)\n"
+        assert "".join(f"{line.rstrip()}\n" for line in (out + err).splitlines()) in DOCUMENTED
         found = json.loads((tmp_path / "found.json").read_text())
         assert (found["passed"], found["limits"], found["cells"]) == (False, "spearman=-0.05", 12)
         assert [finding["cell"] for finding in found["findings"]] == [RHO]
@@ -251,6 +253,7 @@ class TestSession:
         result = session(a_run.whole(), "-n", "2", *options)
         assert result.ret == USAGE
         result.stderr.fnmatch_lines(["ERROR: --*: tests that run side by side (pytest-xdist) spoil *"])
+        assert result.stderr.str().strip().partition(": --")[2].partition(": ")[2] in DOCUMENTED
 
     @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "xdist"])
     def test_a_skipped_cell(self, session, a_run, options):
@@ -274,15 +277,17 @@ class TestSession:
         assert result.ret == OK
         result.stdout.fnmatch_lines(["*ctc.nleep *missing (allowed) *deselected", "gate passed (2 values *"])
 
-    def test_a_cell_removed_and_a_new_one(self, session, a_run):
-        mine = a_run.agreement("mine")
-        result = session([*a_run.whole(), mine], cells=("logme", "h_score", "mine"))
+    def test_a_failed_cell_one_removed_and_a_new_one(self, session, a_run):
+        failed = a_run.agreement("h_score", status="failed", error="singular", spearman=None, p_value=None)
+        records = [*replaced(a_run.whole(), failed), a_run.agreement("mine")]
+        result = session(records, cells=("logme", "h_score", "mine"))
         assert result.ret == FAILED
         result.stdout.fnmatch_lines(
             [
+                "embedded.asr.layers.ctc.h_score *failed *singular",
                 "embedded.asr.layers.ctc.nleep *missing*",
                 "embedded.asr.layers.ctc.mine *new*",
-                "gate FAILED: 3 missing, 1 new (2 values of 13 cells compared)",
+                "gate FAILED: 1 failed, 3 missing, 1 new (1 values of 13 cells compared)",
             ]
         )
 
