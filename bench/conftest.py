@@ -10,6 +10,7 @@ import pytest
 from foretune.estimators import UnknownEstimatorError
 from foretune.gates import Gates
 from foretune.plugin import require_gates, study_of
+from foretune.sessions import refuse_times_side_by_side
 from foretune.study import Study, TaskStudy
 from foretune.suites import EMBEDDED
 from foretune.tasks.errors import InputError
@@ -27,7 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let no cell that has a gate go unjudged."""
+    """Let no cell that has a gate go unjudged, and time nothing beside other tests."""
+    refuse_times_side_by_side(config)
     if config.getoption("--suite") == EMBEDDED:
         require_gates(config, GATES)
 

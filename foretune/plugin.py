@@ -159,7 +159,17 @@ def require_gates(config: pytest.Config, path: Path) -> None:
     Args:
         config: of the session, when a conftest.py configures it.
         path: the file, as `foretune.gates.Gates.read` takes it.
+
+    Raises:
+        UsageError: the file cannot be used.
     """
+    from foretune.gates import Gates
+    from foretune.tasks.errors import InputError
+
+    try:
+        Gates.read(path)
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from None
     config.stash[GATES] = path
 
 

@@ -30,6 +30,7 @@ _FILTERED = pytest.StashKey[bool]()
 _SEEN = pytest.StashKey[Seen]()
 _OF_WORKERS = pytest.StashKey[list[str]]()
 _SAVED: pytest.StashKey[SavedRun] = pytest.StashKey()
+_JUDGED = pytest.StashKey[bool]()
 _VERDICTS: pytest.StashKey[list[Verdict]] = pytest.StashKey()
 
 
@@ -79,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SEEN] = Seen()
     path: Path | None = config.getoption("--gate-against")
     if path is not None or GATES in config.stash:
-        _refuse_times_side_by_side(config)
+        refuse_times_side_by_side(config)
     if path is not None and not _is_worker(config):
         from foretune.gates.session import SavedRun
         from foretune.tasks.errors import InputError
@@ -90,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(str(error)) from None
 
 
-def _refuse_times_side_by_side(config: pytest.Config) -> None:
+def refuse_times_side_by_side(config: pytest.Config) -> None:
     """Refuse to time tests that run beside each other, which pytest-benchmark would leave out silently.
 
     Raises:
@@ -188,12 +189,25 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         from foretune.gates.session import parse
 
         made = [*made, *parse(lines)]
-    if made:
-        _compact(config, made, ended=ended)
+    verdicts = _keep(config, made, ended=ended) if made else []
     if (ended or exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED) and not config.option.collectonly:
-        verdicts = config.stash[_VERDICTS] = _judge(config, made)
-        if not all(verdict.passed for verdict in verdicts):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        config.stash[_JUDGED] = True
+        verdicts += _judge(config, made)
+    config.stash[_VERDICTS] = verdicts
+    if not all(verdict.passed for verdict in verdicts) and exitstatus != pytest.ExitCode.INTERRUPTED:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _keep(config: pytest.Config, made: list[Record], *, ended: bool) -> list[Verdict]:
+    """Keep the last record of each cell, and complain where the file has a line that is no record."""
+    from foretune.gates.session import Verdict
+    from foretune.tasks.errors import InputError
+
+    try:
+        _compact(config, made, ended=ended)
+    except InputError as error:
+        return [Verdict("records", str(error), passed=False)]
+    return []
 
 
 def _compact(config: pytest.Config, made: list[Record], *, ended: bool) -> None:
@@ -213,11 +227,11 @@ def _compact(config: pytest.Config, made: list[Record], *, ended: bool) -> None:
 
 def _judge(config: pytest.Config, made: list[Record]) -> list[Verdict]:
     """Hold a session against the saved run, and against the cells that must be judged."""
-    from foretune.gates.session import judge_gates
-
     verdicts = []
     gates, seen = config.stash.get(GATES, None), config.stash[_SEEN]
     if gates is not None and not _is_chosen(config):
+        from foretune.gates.session import judge_gates
+
         whole = all(Path(argument).is_dir() for argument in config.args)
         settings = None if whole else {judged[1] for judged in seen.collected}
         verdict = judge_gates(gates, made, seen, settings=settings, allowed="missing" in _allowed(config))
@@ -236,7 +250,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             "tests ran side by side (pytest-xdist): pytest-benchmark timed nothing, and the seconds in "
             "these records are not to be compared"
         )
-    if _SAVED in config.stash and _VERDICTS not in config.stash:
+    if _SAVED in config.stash and _JUDGED not in config.stash:
         terminalreporter.section(f"gate against {config.getoption('--gate-against')}")
         terminalreporter.write_line("the session did not end by itself: nothing was compared", red=True)
     for verdict in config.stash.get(_VERDICTS, []):

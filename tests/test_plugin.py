@@ -379,6 +379,12 @@ class TestBenchmark:
             ("of_another_session", "layers"),
         ]
 
+    def test_the_study_is_not_timed_side_by_side(self, session):
+        session.fine_tuned()
+        result = session.run(*STUDY, "-n", "2", "--benchmark-json=times.json")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --benchmark-json: tests that run side by side *"])
+
     def test_without_ground_truth_the_session_does_not_start(self, session):
         result = session.run(*STUDY)
         assert result.ret == pytest.ExitCode.USAGE_ERROR

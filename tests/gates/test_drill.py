@@ -334,6 +334,14 @@ class TestSession:
         lower = replaced(a_run.whole(), a_run.agreement(spearman=0.8))
         assert session(lower, "--gate-against=made.jsonl").ret == FAILED
 
+    def test_a_nan_in_the_file_that_is_recorded_to(self, session, a_run, pytester):
+        line = a_run.agreement("old").model_dump_json(by_alias=True).replace("0.9", "NaN")
+        (pytester.path / "made.jsonl").write_text(f"{line}\n")
+        result = session(a_run.whole())
+        result.assert_outcomes(passed=3)
+        assert result.ret == FAILED
+        result.stdout.fnmatch_lines(["*made.jsonl:1: not a record *finite number", "gate passed (3 values *"])
+
     def test_two_sessions_at_once_record_to_one_file(self, session, a_run, pytester):
         session(a_run.whole())  # writes the tests
         command = [sys.executable, "-P", "-m", "pytest", "--records=both.jsonl", "--gate-against=saved.jsonl"]
@@ -390,6 +398,11 @@ class TestGatesFile:
             ["*missing *no test judges it", "FAILED: 1 cell is named in gates.toml and judged by no test"]
         )
         assert session(["layers.ctc.logme", cell], "--gate-allow=missing").ret == OK
+
+    def test_a_file_that_cannot_be_used_is_said_before_any_test(self, session):
+        result = session(["layers.logme"])
+        assert result.ret == USAGE
+        result.stderr.fnmatch_lines(["ERROR: *gates.toml: asr.layers.logme.least_spearman: *"])
 
     def test_one_whose_test_was_skipped(self, session, a_run):
         records = [record for record in a_run.whole() if record.estimator != "nleep"]
