@@ -28,12 +28,14 @@ def draw(agreements: Sequence[AgreementRecord]) -> list[Drawing]:
     """Draw a heat map, the first suite's costs, and scatter and layer curves of each family of tasks.
 
     Args:
-        agreements: one a cell; of any suites. Not empty.
+        agreements: one a cell; of any suites. Where none is of the default layer policy, there is no figure.
 
     Raises:
         InputError: matplotlib is not installed.
     """
     families = dict.fromkeys((setting.suite, setting.family) for setting in judged(agreements))
+    if not families:
+        return []
     first = next(suite for suite, _ in families)
     found = [heat_map(agreements), cost(agreements, first)]
     for suite, family in families:

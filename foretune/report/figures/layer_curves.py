@@ -12,7 +12,7 @@ from foretune.records import AgreementRecord
 from .. import tables
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
-from .settings import judged, leading, metric_name
+from .settings import judged, leading, metric_name, outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,15 +81,8 @@ def _truth(paper: Sheet, axes: Axes, layers: Sequence[int], cell: AgreementRecor
     spread = np.array([deviation or 0.0 for deviation in cell.deviations])
     axes.fill_between(layers, values - spread, values + spread, color=palette.INK, alpha=0.2, linewidth=0)
     (drawn,) = axes.plot(layers, values, color=palette.INK, marker="o")
-    name = metric_name(cell.metric)
-    paper.name_values(
-        drawn,
-        [
-            f"layer {layer}: {name} {value:.3f} ± {deviation:.3f}"
-            for layer, value, deviation in zip(layers, values, spread, strict=True)
-        ],
-    )
-    axes.set_ylabel(name)
+    paper.name_values(drawn, [f"layer {layer}: {outcome(cell, index)}" for index, layer in enumerate(layers)])
+    axes.set_ylabel(metric_name(cell.metric))
     axes.locator_params(axis="y", nbins=4)
     if cell.direction == "lower":
         axes.invert_yaxis()

@@ -1,8 +1,9 @@
 """Colours and markers of the figures, for light pages and dark ones.
 
 Series have the colours of Okabe and Ito, 2008 (https://jfly.uni-koeln.de/color/), which people with any
-common kind of colour blindness can tell apart, and besides a marker and a line style of their own. A
-figure is drawn in the light colours; `dark` and `styled` put others in their place.
+common kind of colour blindness can tell apart, the pale ones darker on white; and besides a marker and a
+line style of their own. A figure is drawn in the light colours; `dark` and `styled` put others in their
+place.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ MUTED = "#59636e"
 GRID = "#d1d9e1"
 PAPER = "#fffffe"
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
+    "#0072b2", "#d55e00", "#00896a", "#b3608f", "#c08000", "#2f93cc",
 )  # fmt: skip
 
 ROLES: Mapping[str, tuple[str, str]] = {
@@ -26,9 +27,9 @@ ROLES: Mapping[str, tuple[str, str]] = {
     BLUE: ("blue", "#3f9bdb"),
     VERMILLION: ("vermillion", "#e8751a"),
     GREEN: ("green", "#1fb88c"),
-    PURPLE: ("purple", "#d88fb8"),
-    ORANGE: ("orange", "#e69f01"),
-    SKY: ("sky", "#7cc6f0"),
+    PURPLE: ("purple", "#d88fb7"),
+    ORANGE: ("orange", "#e69f00"),
+    SKY: ("sky", "#7cc6ef"),
 }
 """Light colour -> its name, and the dark one."""
 

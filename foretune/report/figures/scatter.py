@@ -12,7 +12,7 @@ from foretune.records import AgreementRecord
 from .. import tables
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
-from .settings import Judged, judged, leading, metric_name
+from .settings import Judged, judged, leading, metric_name, outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,13 +148,7 @@ def _layers(
 
 def _said(cell: AgreementRecord, index: int) -> str:
     candidate = f"layer {cell.names[index]}" if cell.setting == "layers" else cell.names[index]
-    deviation = cell.deviations[index]
-    spread = "" if deviation is None else f" ± {deviation:.3f}"
-    score = cell.scores[index]
-    return (
-        f"{candidate}: {cell.estimator} {score:.5g}, "
-        f"{metric_name(cell.metric)} {cell.values[index]:.3f}{spread}"
-    )
+    return f"{candidate}: {cell.estimator} {cell.scores[index]:.5g}, {outcome(cell, index)}"
 
 
 def _limit(axes: Axes, cell: AgreementRecord) -> None:

@@ -117,3 +117,10 @@ def metric_name(metric: str) -> str:
     ('WER', 'unweighted accuracy')
     """
     return metric.upper() if len(metric) <= 3 else metric.replace("_", " ")
+
+
+def outcome(cell: AgreementRecord, index: int) -> str:
+    """Return what fine-tuning a candidate gave: the metric, its mean and standard deviation over seeds."""
+    deviation = cell.deviations[index]
+    spread = "" if deviation is None else f" ± {deviation:.3f}"
+    return f"{metric_name(cell.metric)} {cell.values[index]:.3f}{spread}"

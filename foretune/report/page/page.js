@@ -94,6 +94,7 @@
   for (const svg of document.querySelectorAll(".drawing svg")) {
     const points = [...svg.querySelectorAll("use > title")].map((title) => {
       const point = { element: title.parentNode, text: title.textContent };
+      point.element.classList.add("point");
       title.remove(); // the browser would show it as well
       return point;
     });
