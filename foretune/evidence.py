@@ -230,7 +230,10 @@ def _one_thread_for_sums(candidate: Candidate) -> AbstractContextManager[object]
     if streams_of(candidate) == 1:
         return nullcontext()
     # not those of torch, which has its own
-    return ThreadpoolController().select(internal_api="openblas").limit(limits=1)
+    limits: AbstractContextManager[object] = (
+        ThreadpoolController().select(internal_api="openblas").limit(limits=1)
+    )
+    return limits
 
 
 def _select(candidate: Candidate, batch: Batch, sampler: Sampler) -> Piece:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foretune import records
-from foretune.agreement import candidate_interval
+from foretune.agreement import candidate_interval, mean_interval
 from foretune.records import AgreementRecord, Provenance, TuningRecord
 from foretune.report import render, write_report
 from foretune.report.tables import number, significant
@@ -144,14 +144,18 @@ class TestRender:
 
     def test_summary_by_task_with_intervals(self):
         found = [
-            cell(task="asr", spearman=0.5, low=0.2, high=0.8, p_value=0.02, regret=0.13),  # of 0.65
-            models(task="asr", spearman=1.0, low=0.6, high=1.0, p_value=0.001),
-            cell(task="emotion_recognition", spearman=0.3, low=None, high=None),
+            cell(
+                task="asr", spearman=0.5, low=0.2, high=0.8, candidates=9, p_value=0.02, regret=0.13
+            ),  # of 0.65
+            models(task="asr", spearman=0.75, low=0.3, high=0.9, candidates=9, p_value=0.001),
+            cell(task="emotion_recognition", spearman=0.25, low=None, high=None),
         ]
         rows = rows_under(render(found, []), "## Synthetic speech")
         assert rows[0][1:4] == ["asr", "emotion_recognition", "mean ρ"]
-        # by hand in tests/agreement/test_intervals.py; without an interval of each setting there is none
-        assert rows[1][1:6] == ["0.75 [0.50, 0.90]", "0.30", "0.60", "1 of 3", "7 %"]
+        low, high = mean_interval([0.5, 0.75], [9, 9])
+        assert rows[1][1] == f"0.62 [{low:.2f}, {high:.2f}]"
+        # without an interval of each setting there is none of the mean
+        assert rows[1][2:6] == ["0.25", "0.50", "1 of 3", "7 %"]
 
     def test_three_sentences_say_how_to_read_it(self):
         text = render([cell(spearman=0.5, low=0.2, high=0.8, ceiling=0.9), models(ceiling=0.8)], [])

@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 DRAWS = 500
 """Draws of the true values."""
-_SWEEPS = 30
+_SWEEPS = 15
 """Of the Gibbs sampler; each draw is a chain of its own."""
 _LEAST_VARIANCE = 1e-3
 """Of a candidate's seeds, as a share of the mean one: equal accuracies may be so by chance."""
@@ -108,7 +108,7 @@ def utterance_interval(
     unit = max(float(np.std(x)), float(np.finfo(np.float64).tiny))
     axes, variances, scale = np.eye(len(x)), (each / unit) ** 2, np.ones((draws, 1))
     if each.ndim > 1:  # along the principal axes the errors are independent, and the model stays as it is
-        variances, axes = np.linalg.eigh((each / unit) @ (each / unit).T)
+        variances, axes = np.linalg.eigh(_covariance(each / unit))
         variances = np.maximum(variances, 0.0)
         degrees = each.shape[1] - 1
         scale = degrees / generator.chisquare(degrees, size=(draws, 1))
@@ -254,6 +254,28 @@ def _gibbs(
         noise = np.sqrt(weights * variances) * generator.normal(size=(draws, n))
         true = line + weights * (observed - line) + noise
     return true
+
+
+def _covariance(errors: Array) -> Array:
+    """Return the covariance of the scores' errors, (candidates, candidates), but for what all of them share.
+
+    Few groups give a matrix of low rank, which would take some differences between candidates for certain.
+    So it is shrunk towards its diagonal, the more the less its other elements stand out from their own
+    errors (Schäfer and Strimmer, 2005). Errors that all candidates share do not change their order.
+
+    Args:
+        errors: shape (candidates, groups): the sums of their products over groups are the covariances.
+    """
+    apart = errors - errors.mean(axis=0)
+    covariance: Array = apart @ apart.T
+    groups = errors.shape[1]
+    # of a sum over groups of products, as far as these differ between groups
+    products = np.einsum("ig,jg->ijg", apart, apart)
+    noise = products.var(axis=2, ddof=1) * groups
+    other = ~np.eye(len(errors), dtype=bool)
+    total = float(np.square(covariance[other]).sum())
+    share = min(1.0, float(noise[other].sum()) / total) if total > 0 else 0.0
+    return (1 - share) * covariance + share * np.diag(np.diag(covariance))
 
 
 def _prior_of_variances(variances: Array, degrees: Array) -> tuple[float, float]:

@@ -104,11 +104,10 @@ def mean_with_interval(cells: Sequence[AgreementRecord]) -> str:
     """Return the mean ρ of some cells, with its 95 % interval where each of them has one."""
     judged = [cell for cell in cells if cell.spearman is not None]
     mean = _mean([cell.spearman for cell in judged])
-    estimates = [cell.spearman for cell in judged if cell.spearman is not None]
-    ends = [(cell.low, cell.high) for cell in judged if cell.low is not None and cell.high is not None]
-    if not ends or len(ends) < len(estimates):
+    if not judged or any(cell.low is None for cell in judged):
         return number(mean)
-    return f"{number(mean)} {interval(*mean_interval(estimates, ends))}"
+    rho = [cell.spearman or 0.0 for cell in judged]
+    return f"{number(mean)} {interval(*mean_interval(rho, [cell.candidates for cell in judged]))}"
 
 
 def interval(low: float | None, high: float | None) -> str:
