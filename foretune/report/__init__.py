@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foretune.ground_truth import shipped
+from foretune.judging import completed
 from foretune.records import AgreementRecord, PublishedRecord, Record, TuningRecord, latest, read
 from foretune.tasks.errors import InputError
 
@@ -49,7 +50,7 @@ def write_report(
     for path in dict.fromkeys([*ground_truth, *records]):
         found.extend(read(path))
     unique = latest(found)
-    agreements = [record for record in unique if isinstance(record, AgreementRecord)]
+    agreements = [completed(record) for record in unique if isinstance(record, AgreementRecord)]
     if not agreements:
         given = ", ".join(str(path) for path in records) or "no files"
         raise InputError(f"{given}: no agreement to report; run `pytest bench/` first")

@@ -146,6 +146,12 @@ def _layers(
         )
 
 
+def _agreement(cell: AgreementRecord) -> str:
+    known = cell.low is not None and cell.high is not None
+    interval = f" [{tables.number(cell.low)}, {tables.number(cell.high)}]" if known else ""
+    return f"ρ {tables.number(cell.spearman)}{interval}, p {tables.significant(cell.p_value)}"
+
+
 def _said(cell: AgreementRecord, index: int) -> str:
     candidate = f"layer {cell.names[index]}" if cell.setting == "layers" else cell.names[index]
     return f"{candidate}: {cell.estimator} {cell.scores[index]:.5g}, {outcome(cell, index)}"
