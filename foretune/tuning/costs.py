@@ -163,7 +163,8 @@ class Stopwatch:
         )
         train, test = _sample(data.train, task), _sample(data.test, task)
         self.data = replace(data, revision=f"{data.revision} sample", train=train, test=test)
-        self.stretch = (len(data.train) + len(data.test)) / (len(train) + len(test))
+        self.utterances = len(data.train) + len(data.test)
+        self.stretch = self.utterances / (len(train) + len(test))
         self.frozen = FrozenFeatures()
 
     def paces(self, layers: Sequence[int]) -> dict[int, Pace]:
@@ -172,12 +173,14 @@ class Stopwatch:
         first = self._time(highest)
         found = {}
         for layer in dict.fromkeys((lowest, highest)):
-            pace = self._time(layer)
-            once = max(0.0, first.rest - pace.rest) if layer == highest else 0.0
-            found[layer] = replace(pace, rest=self.stretch * pace.rest, once=self.stretch * once)
+            timing = self._time(layer)
+            utterance = timing.after / len(self.data.test)
+            fixed = max(0.0, timing.before - utterance * len(self.data.train))
+            once = max(0.0, first.before - timing.before) * self.stretch if layer == highest else 0.0
+            found[layer] = Pace(timing.head_update, timing.update, fixed + utterance * self.utterances, once)
         return found
 
-    def _time(self, layer: int) -> Pace:
+    def _time(self, layer: int) -> Timing:
         stamps: list[float] = []
         begun = time.perf_counter()
         fine_tune(
@@ -190,11 +193,29 @@ class Stopwatch:
             frozen=self.frozen,
             progress=lambda *_: stamps.append(time.perf_counter()),
         )
-        total = time.perf_counter() - begun
+        ended = time.perf_counter()
         # a stage's first update is late by what comes before it
         head = statistics.median(np.diff(stamps[:_UPDATES]).tolist())
         last = statistics.median(np.diff(stamps[_UPDATES:]).tolist())
-        return Pace(head, last, max(0.0, total - _UPDATES * (head + last)))
+        late = stamps[_UPDATES] - stamps[_UPDATES - 1] - last
+        return Timing(head, last, stamps[0] - begun - head + late, ended - stamps[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What a brief run took, in seconds.
+
+    Attributes:
+        head_update: one update of the head alone.
+        update: one update of the last stage.
+        before: all before and between updates: what is frozen, and the training part's hidden states.
+        after: the evaluation of the test part.
+    """
+
+    head_update: float
+    update: float
+    before: float
+    after: float
 
 
 def _sample(utterances: Sequence[Utterance], task: Task) -> list[Utterance]:

@@ -10,7 +10,7 @@ from foretune.records import append
 from foretune.tasks import InputError
 from foretune.tuning import Run, Settings, costs, fine_tune, settings, worker
 from foretune.tuning.budget import duration, fit, seconds_of
-from foretune.tuning.costs import Estimate, Pace, estimate
+from foretune.tuning.costs import Estimate, Pace, Timing, estimate
 from foretune.tuning.worker import Worker
 
 BRIEF = Settings(steps=2, head_steps=2, batch_size=4, head_batch_size=4)
@@ -125,7 +125,8 @@ class TestEstimate:
         def pace(self, layer):
             timed.append(layer)
             # the first run computes what is shared
-            return Pace(head_update=0.5, update=1.0 + layer, rest=3.0 if len(timed) == 1 else 1.0)
+            before = 3.5 if len(timed) == 1 else 1.5
+            return Timing(head_update=0.5, update=1.0 + layer, before=before, after=0.5)
 
         monkeypatch.setattr(costs.Stopwatch, "_time", pace)
         said = []
@@ -133,14 +134,15 @@ class TestEstimate:
         assert timed == [3, 0, 3]
         assert said == ["timing a few updates: asr, toy, layer"]
         # all 72 utterances are in the sample: two updates of the head, two more, and the rest
-        assert [found.runs[run] for run in grid()] == 2 * [1 + 2 * (1 + layer) + 1 for layer in range(4)]
+        assert [found.runs[run] for run in grid()] == 2 * [1 + 2 * (1 + layer) + 2 for layer in range(4)]
         assert found.shared == {("asr", "toy"): 2.0}
 
-    def test_the_rest_is_stretched_to_all_utterances(self, mine, monkeypatch):
-        monkeypatch.setattr(costs.Stopwatch, "_time", lambda self, layer: Pace(0.0, 0.0, 1.0))
+    def test_what_utterances_cost_is_stretched_to_all_of_them(self, mine, monkeypatch):
+        # 12 of 48 and 12 of 24: an utterance takes 0.1 s, so of the 2 s before, 0.8 s are fixed
+        monkeypatch.setattr(costs.Stopwatch, "_time", lambda self, layer: Timing(0.0, 0.0, 2.0, 1.2))
         monkeypatch.setattr(costs, "_SAMPLED", 12)
         found = estimate(grid(seeds=1, layers=(3,)), mine, 1)
-        assert found.seconds(grid(seeds=1, layers=(3,))) == pytest.approx(72 / 24)
+        assert found.seconds(grid(seeds=1, layers=(3,))) == pytest.approx(0.8 + 72 * 0.1)
 
     def test_a_sample_has_two_classes(self, emotion, tones, monkeypatch):
         monkeypatch.setattr(costs, "_SAMPLED", 3)
@@ -171,7 +173,15 @@ class TestWords:
 
     @pytest.mark.parametrize(
         ("seconds", "text"),
-        [(0.2, "1 s"), (89, "89 s"), (119, "119 s"), (121, "2 min"), (3600, "1 h"), (3661, "1 h 1 min"), (90_000, "25 h")],
+        [
+            (0.2, "1 s"),
+            (89, "89 s"),
+            (119, "119 s"),
+            (121, "2 min"),
+            (3600, "1 h"),
+            (3661, "1 h 1 min"),
+            (90_000, "25 h"),
+        ],
     )
     def test_durations_are_said(self, seconds, text):
         assert duration(seconds) == text

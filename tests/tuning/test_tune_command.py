@@ -34,7 +34,7 @@ def tune(run, tmp_path):
 @pytest.fixture
 def slow(monkeypatch):
     """Let every run seem to take 60 s."""
-    monkeypatch.setattr(costs.Stopwatch, "_time", lambda self, layer: costs.Pace(0.0, 0.0, 60.0))
+    monkeypatch.setattr(costs.Stopwatch, "_time", lambda self, layer: costs.Timing(0.0, 0.0, 60.0, 0.0))
 
 
 def test_a_dry_run_only_says_the_cost(tune, slow):
