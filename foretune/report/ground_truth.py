@@ -80,7 +80,7 @@ def _settings(runs: Sequence[TuningRecord]) -> str:
             groups.setdefault((run.task, "models", protocol), []).append(run)
         if run.protocol in ("layer", "single-layer"):
             groups.setdefault((run.task, f"layers of {run.model}", run.protocol), []).append(run)
-    for (task, what, protocol), found in sorted(groups.items()):
+    for (task, what, how), found in sorted(groups.items()):
         values = _by_candidate(found)
         if len(values) < LEAST_CANDIDATES:
             continue
@@ -93,7 +93,7 @@ def _settings(runs: Sequence[TuningRecord]) -> str:
             [
                 task,
                 what,
-                protocol,
+                how,
                 str(len(values)),
                 str(min(_seeds(found).values())),
                 found[0].metric.upper(),
