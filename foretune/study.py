@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretune import tasks as registry
+from foretune.experiments import ESTIMATORS as EXPERIMENT_ESTIMATORS
 from foretune.ground_truth import (
     LEAST_CANDIDATES,
     GroundTruth,
@@ -247,8 +248,22 @@ class TaskStudy:
         return self.ground_truth_by("layer")
 
     def ground_truth_by(self, protocol: Protocol) -> GroundTruth:
-        """Return what fine-tuning by a protocol gave."""
-        return GroundTruth(self.task.name, self.study.runs, metric=self.task.metric, protocol=protocol)
+        """Return what fine-tuning by a protocol gave.
+
+        Of a part of a task for which nothing was fine-tuned alone: what fine-tuning for the whole task gave
+        on that part of the test data.
+        """
+        name, metric = self.task.name, self.task.metric
+        own = GroundTruth(name, self.study.runs, metric=metric, protocol=protocol)
+        if own.runs or self.task.only is None:
+            return own
+        of_part = f"{metric}:{self.task.only}"
+        return GroundTruth(self._whole.name, self.study.runs, metric=of_part, protocol=protocol)
+
+    @property
+    def _whole(self) -> Task:
+        """The task, or that of which it is a part."""
+        return self.task if self.task.only is None else get_task(self.task.name.partition(":")[0])
 
     def _features(self, model: str) -> Features:
         from foretune.models import load_candidate
@@ -261,7 +276,8 @@ class TaskStudy:
             candidate,
             self.task,
             self.data,
-            self.study.estimator_names(),
+            # parts of a task are in the paper's experiments only
+            self.study.estimator_names() if self.task.only is None else EXPERIMENT_ESTIMATORS,
             seed=self.study.options.seed,
             labelling=self.labelling,
             other_tasks={layer: share for (name, layer), share in beaten.items() if name == model},
@@ -282,7 +298,8 @@ class TaskStudy:
         features = self.features(model)
         if self.study.options.fine_tune and len(features.layers) >= LEAST_CANDIDATES:
             self._fine_tune_missing(model, features.layers, protocol)
-        return self.ground_truth_by(protocol).layers(model, **self._revisions(model))
+        truth = self.ground_truth_by(protocol)
+        return truth.layers(model, **self._revisions(model, truth))
 
     def models(self, protocol: Protocol = "layer") -> dict[str, Outcome]:
         """Return what fine-tuning each candidate as a whole gave, by a protocol.
@@ -295,19 +312,23 @@ class TaskStudy:
             top = self.features(model).layers[-1]
             if self.study.options.fine_tune:
                 self._fine_tune_missing(model, [top], protocol)
-            found[model] = self.ground_truth_by(protocol).full(model, top, **self._revisions(model))
+            truth = self.ground_truth_by(protocol)
+            found[model] = truth.full(model, top, **self._revisions(model, truth))
         return found
 
-    def _revisions(self, model: str) -> Mapping[str, str]:
+    def _revisions(self, model: str, truth: GroundTruth) -> Mapping[str, str]:
+        of_whole = truth.task != self.task.name
+        data = self.study.options.suite.load(self._whole) if of_whole else self.data
         return {
-            "data_revision": self.data.revision,
+            "data_revision": data.revision,
             "model_revision": self.features(model).prepared.candidate.revision,
         }
 
     def _fine_tune_missing(self, model: str, layers: Sequence[int], protocol: Protocol) -> None:
         from foretune.tuning import plan, run_grid
 
-        truth, revisions = self.ground_truth_by(protocol), self._revisions(model)
+        truth = self.ground_truth_by(protocol)
+        revisions = self._revisions(model, truth)
         missing = [
             run
             for run in plan([self.task.name], [model], layers=layers, protocol=protocol, seeds=SEEDS)

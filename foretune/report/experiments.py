@@ -16,7 +16,8 @@ _INTRODUCTION = (
     "Chen et al., 2023 (arXiv:2306.01015) judge three estimators by three experiments. Here each is rebuilt: "
     "the same kinds of encoders, tasks and fine-tuning, but small encoders and synthetic speech. *paper, ρ* "
     "and *paper, p* are computed again from the paper's own ranks, with exact p-values; the brackets hold "
-    "the 95 % interval of ρ over candidates."
+    "the 95 % interval of ρ over candidates. The languages are adapted to together; those below them are "
+    "scored on their own training speech, and judged by the results on their own test speech."
 )
 _SPREAD = (
     "{measure} by {what}, mean over {seeds}: {values}. The distance from best to worst is {spread}, "
