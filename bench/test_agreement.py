@@ -296,7 +296,7 @@ def test_holm(benchmark: BenchmarkFixture) -> None:
 
     def studies() -> list[list[float]]:
         found = []
-        for y, rival in correlated(n, 0.5, STUDIES // 8):
+        for y, rival in correlated(n, 0.5, STUDIES // 16):
             others = 0.5 * y + math.sqrt(0.75) * rng.normal(size=(estimators, n))
             found.append([compare(other, rival, y).p_value for other in others])
         return found
