@@ -173,6 +173,11 @@ class TestScatter:
     def test_no_scores_no_figure(self, layers):
         assert scatter([layers(status="failed")], "embedded", "asr") is None
 
+    def test_says_how_sure_the_agreement_is(self, layers):
+        known = scatter([layers(low=0.2, high=1.0)], "embedded", "asr").svg
+        assert ">ρ 1.00 [0.20, 1.00], p 0.33<" in known
+        assert ">ρ 1.00, p 0.33<" in scatter([layers()], "embedded", "asr").svg
+
     def test_equal_values(self, layers):
         flat = layers(values=[0.5] * 3, deviations=[None] * 3, scores=[1.0] * 3)
         assert len({(x, y) for _, x, y, _ in marks(scatter([flat], "embedded", "asr"))}) == 1

@@ -98,7 +98,7 @@ def _panel(
         axes.text(0.5, 0.5, "no score", transform=axes.transAxes, ha="center", color=palette.MUTED)
         return
     axes.text(
-        0, 1.035, f"ρ {tables.number(cell.spearman)}, p {tables.significant(cell.p_value)}",
+        0, 1.035, _agreement(cell),
         transform=axes.transAxes, fontsize=10, color=palette.MUTED,
     )  # fmt: skip
     known = [index for index, score in enumerate(cell.scores) if score is not None]
