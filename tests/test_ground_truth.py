@@ -167,10 +167,14 @@ class TestSettings:
             records.append(path, record)
         assert len(records.read_tuning([path])) == 3
 
-    def test_what_ships_has_the_default_settings(self):
+    def test_what_ships_has_one_setting_a_task_and_protocol(self):
         shipped_runs = records.read_tuning([shipped()])
         assert len(shipped_runs) >= 297
-        assert {each.key[-1] for each in shipped_runs if each.protocol == "layer"} == {""}
+        settings = {}
+        for each in shipped_runs:
+            settings.setdefault((each.task, each.protocol), set()).add(each.key[-1])
+        assert {len(found) for found in settings.values()} == {1}
+        assert settings["asr", "layer"] == {""}
 
 
 class TestSharesBeaten:
