@@ -7,12 +7,13 @@ import pytest
 import soundfile
 
 from foretune.records import read
-from foretune.tuning import costs
+from foretune.tuning import Settings, costs, settings
 
 
 @pytest.fixture
-def tune(run, tmp_path):
+def tune(run, tmp_path, monkeypatch):
     """Return a function that runs the command on two classes of noise, and the file of its records."""
+    monkeypatch.setitem(settings.DEFAULTS, "utterance", Settings(steps=3, head_steps=3))
     rng = np.random.default_rng(1)
     lines = ["path,speaker,emotion,split"]
     for number in range(24):
@@ -82,7 +83,12 @@ def test_learning_rates_hold_a_part_out(tune):
     (record,) = read(records)
     assert [trial.learning_rate for trial in record.trials] == [1e-4, 1e-2]
     assert record.validation_utterances == 4
-    assert record.settings == {"learning_rates": "0.0001 0.01", "steps": 2.0, "validation": 0.15}
+    assert record.settings == {
+        "learning_rates": "0.0001 0.01",
+        "head_steps": 3.0,
+        "steps": 2.0,
+        "validation": 0.15,
+    }
 
 
 def test_other_settings_are_other_runs(tune):
