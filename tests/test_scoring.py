@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import foretune.estimators
+from foretune.extraction import default_batch_seconds
 from foretune.sampling import frame_labels
 from foretune.scoring import resolve_layers, score_candidate
 from foretune.tasks import get_task
@@ -329,8 +330,22 @@ def test_scores_made_from_moments_have_standard_errors_when_asked(frame_statisti
     expected = jackknife(Moments.of(torch.stack(rows), labels, speakers), log_maximum_evidence)
     assert found["logme"].score == pytest.approx(expected.score, rel=RTOL)
     assert found["logme"].standard_error == pytest.approx(expected.standard_error, rel=1e-4)
+    assert found["logme"].group_errors == pytest.approx(expected.group_errors.tolist(), rel=1e-3)
+    assert found["knn"].group_errors is None
     assert found["held_out_evidence"].standard_error > 0
     assert [found[name].standard_error for name in ("knn", "gbc_full", "depth")] == [None] * 3
     (plain,) = score_candidate(candidate, task, emotion_data, ["logme"], layers=[1])
     assert plain.standard_error is None
     assert plain.score == pytest.approx(found["logme"].score, rel=1e-9)
+
+
+def test_records_say_how_a_score_was_made(frame_statistics, emotion_data):
+    candidate, task = frame_statistics(), get_task("emotion_recognition")
+    candidate.load_seconds = 1.5
+    for batch_seconds in (None, 30.0):
+        (record,) = score_candidate(
+            candidate, task, emotion_data, ["logme"], layers=[2], batch_seconds=batch_seconds
+        )
+        assert (record.dtype, record.parameters, record.load_seconds) == ("float32", 20, 1.5)
+        assert record.batch_seconds == (batch_seconds or default_batch_seconds(candidate))
+        assert record.peak_memory_bytes > 1 << 20

@@ -108,7 +108,10 @@ def _correlations(rows: NDArray[np.float64], values: NDArray[np.float64]) -> NDA
     truth = scipy.stats.rankdata(values) - (len(values) + 1) / 2
     lengths = np.sqrt(np.square(ranks).sum(axis=1) * (truth @ truth))
     products = ranks @ truth
-    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > _SAME)
+    found: NDArray[np.float64] = np.divide(
+        products, lengths, out=np.zeros_like(products), where=lengths > _SAME
+    )
+    return found
 
 
 @functools.lru_cache(maxsize=4)

@@ -30,6 +30,16 @@ def test_many_at_once_are_those_of_each_by_itself(case):
         assert errors[name] >= 0
 
 
+def test_errors_by_group_make_the_covariances_of_scores(tall):
+    moments = moments_of(tall)
+    mean, other = (jackknife(moments, lambda m, i=i: float(m.mean[i])) for i in (0, 1))
+    for each in (mean, other):
+        assert np.hypot.reduce(each.group_errors) == pytest.approx(each.standard_error, rel=1e-12)
+    both = jackknife(moments, lambda m: float(m.mean[0] + m.mean[1]))
+    covariance = (both.standard_error**2 - mean.standard_error**2 - other.standard_error**2) / 2
+    assert mean.group_errors @ other.group_errors == pytest.approx(covariance, rel=1e-8)
+
+
 def test_scores_that_leave_out_groups_are_refitted_without_each_group(tall):
     moments = moments_of(tall)
     replicates = jackknife(moments, held_out_evidence).replicates
