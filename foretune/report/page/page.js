@@ -80,6 +80,7 @@
     box.style.left = `${Math.max(8, left)}px`;
     box.style.top = `${above > 8 ? above : place.bottom + 8}px`;
   };
+  addEventListener("scroll", hide, { capture: true, passive: true }); // whatever scrolls, marks move away
   const near = (points, event) => {
     let best = null, least = 14;
     for (const point of points) {
