@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,8 +215,10 @@ def test_installed_packages_add_candidates(monkeypatch):
         return [found] if name == "theirs" else []
 
     monkeypatch.setattr(models, "entry_points", entry_points)
-    monkeypatch.setattr(EntryPoint, "load", lambda _: lambda *, device: ("their candidate", device))
-    assert load_candidate("theirs", device="cpu") == ("their candidate", "cpu")
+    monkeypatch.setattr(EntryPoint, "load", lambda _: lambda *, device: SimpleNamespace(device=device))
+    theirs = load_candidate("theirs", device="cpu")
+    assert theirs.device == "cpu"
+    assert theirs.load_seconds >= 0
 
 
 def test_all_are_those_that_ship_and_are_not_named_beside_it(monkeypatch):
