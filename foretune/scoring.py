@@ -100,7 +100,7 @@ def score_candidate(
     depths = resolve_layers(candidate, layers)
     if estimators != "all":
         for each in chosen:
-            if reason := _lack(each, data):
+            if reason := _lack(each, task, data):
                 raise InputError(f"estimator {each.name}: {reason}")
     names = [each.name for each in chosen]
     prepared = prepare(
@@ -168,7 +168,7 @@ def prepare(
         check_no_leak(candidate, labelling.alignments.aligner)
         data = labelling.select(data)
     chosen = _resolve_estimators(estimators)
-    lacking = {each.name: _lack(each, data) for each in chosen}
+    lacking = {each.name: _lack(each, task, data) for each in chosen}
     scorable = [each for each in chosen if not lacking[each.name]]
     settings = PassSettings(seed, batch_seconds, dtype, cache, progress, report)
     target, source = Evidence(), Evidence()
@@ -225,12 +225,15 @@ def _any_needs(estimators: Sequence[Estimator], *needs: str) -> bool:
     return any(not estimator.needs.isdisjoint(needs) for estimator in estimators)
 
 
-def _lack(estimator: Estimator, data: TaskData) -> str:
+def _lack(estimator: Estimator, task: Task, data: TaskData) -> str:
     """Return what an estimator needs and cannot get, empty where nothing."""
     if "posteriors" in estimator.needs:
         return "needs posteriors of a classifier of the candidate's own, which candidates do not have here"
     if estimator.needs & {"source", "source_labels"} and not data.source:
         return "needs speech from the candidates' pre-training, and there is none; give it as source"
+    unlabelled = task.kind == "utterance" and not all(map(task.labels, data.source))
+    if "source_labels" in estimator.needs and unlabelled:
+        return f"needs labels of the source speech for {task.name}, which it does not have"
     return ""
 
 

@@ -241,6 +241,16 @@ def test_without_source_speech_all_estimators_are_those_that_can(frame_statistic
     assert by_name["logme"].error == ""
 
 
+def test_source_speech_without_labels_fails_those_alone_who_need_them(frame_statistics, emotion_data):
+    lack = "needs labels of the source speech for emotion_recognition"
+    with pytest.raises(InputError, match=f"estimator otce: {lack}"):
+        score_candidate(frame_statistics(), EMOTION, emotion_data, ["otce"])
+    records = score_candidate(frame_statistics(), EMOTION, emotion_data, "all", layers="last")
+    by_name = {record.estimator: record for record in records}
+    assert lack in by_name["otce"].error
+    assert by_name["sliced_wasserstein"].score is not None
+
+
 def test_an_estimator_that_fails_is_recorded_and_the_others_go_on(
     frame_statistics, emotion_data, monkeypatch
 ):
