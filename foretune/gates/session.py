@@ -17,7 +17,7 @@ from .cells import Cell, results
 from .comparison import Finding, check_allowed, check_limits, compare
 from .display import summary, table
 from .limits import Limits
-from .thresholds import Gates, setting_of
+from .thresholds import PROTOCOLS, Gates, setting_of
 
 _ANY: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
@@ -114,12 +114,21 @@ def unjudged(
     return [
         Finding("missing", ".".join(cell), note=_why_unjudged(cell, seen))
         for cell in gates
-        if (settings is None or cell[1] in settings) and cell not in judged and cell not in seen.deselected
+        if (settings is None or cell[1] in settings)
+        and cell not in judged
+        and _test_of(cell) not in seen.deselected
     ]
 
 
+def _test_of(cell: Judged) -> Judged:
+    """Return what the test of a cell judges: the layers of a model, by whatever protocols there are."""
+    task, setting, model, estimator = cell
+    return (task, "layers" if setting in PROTOCOLS else setting, model, estimator)
+
+
 def _why_unjudged(cell: Judged, seen: Seen) -> str:
-    return seen.why(cell) or ("its test recorded nothing" if cell in seen.collected else "no test judges it")
+    test = _test_of(cell)
+    return seen.why(test) or ("its test recorded nothing" if test in seen.collected else "no test judges it")
 
 
 def judge_gates(
