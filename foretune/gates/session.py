@@ -127,8 +127,9 @@ def _test_of(cell: Judged) -> Judged:
 
 
 def _why_unjudged(cell: Judged, seen: Seen) -> str:
-    test = _test_of(cell)
-    return seen.why(test) or ("its test recorded nothing" if test in seen.collected else "no test judges it")
+    # a test of layers judges the protocols that there are: another one it does not
+    recorded = "its test recorded nothing" if cell in seen.collected else "no test judges it"
+    return seen.why(_test_of(cell)) or recorded
 
 
 def judge_gates(
