@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import made_up
 import numpy as np
 import pytest
 import soundfile
@@ -20,17 +21,7 @@ KEYWORDS = get_task("keyword_spotting")
 @pytest.fixture
 def words(tmp_path):
     """Speech Commands in its own layout: four words of four people, each word a tone of its own."""
-    root = tmp_path / "words"
-    for number, word in enumerate(("yes", "no", "go", "bed")):
-        (root / word).mkdir(parents=True)
-        for index, speaker in enumerate(("0a7c2a8d", "0b40aa8e", "1aed7c6d", "2bfe0a91")):
-            time = np.arange(RATE // 4 + 160 * index) / RATE
-            noise = np.random.default_rng(4 * number + index).standard_normal(time.size)
-            tone = 0.2 * np.sin(2 * np.pi * (300 + 400 * number) * time) + 0.02 * noise
-            soundfile.write(root / word / f"{speaker}_nohash_0.wav", tone, RATE)
-    listed = "".join(f"{word}/2bfe0a91_nohash_0.wav\n" for word in ("yes", "no", "go", "bed"))
-    (root / "testing_list.txt").write_text(listed, encoding="utf-8")
-    return root
+    return made_up.speech_commands(tmp_path / "words", ("yes", "no", "go", "bed"))
 
 
 def test_load_data_takes_a_corpus_and_so_many_utterances_of_it(words):

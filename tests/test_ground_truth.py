@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
+import made_up
 import pytest
 
 from foretune import records
 from foretune.ground_truth import GroundTruth, Outcome, shares_beaten, shipped
-from foretune.records import Provenance, TuningRecord
 from foretune.tasks.errors import InputError
 
-PROVENANCE = Provenance(
-    commit="0",
-    dirty=False,
-    python="3.11",
-    machine="here",
-    device="cpu",
-    threads=1,
-    packages={},
-    started="2026-01-01",
-)
 NOW = {"data_revision": "data", "model_revision": "weights"}
 
 
 def run(layer=0, seed=0, value=0.5, **changes):
     values = {
-        "task": "asr",
-        "suite": "embedded",
         "data_revision": "data",
-        "model": "hubert",
-        "provenance": PROVENANCE,
         "model_revision": "weights",
-        "protocol": "layer",
         "layer": layer,
         "seed": seed,
-        "learning_rate": 1e-3,
-        "steps": 10,
-        "status": "done",
-        "metric": "wer",
-        "direction": "lower",
         "value": value,
         "metrics": {},
         "parameters_trained": 1,
@@ -47,7 +27,7 @@ def run(layer=0, seed=0, value=0.5, **changes):
         "cpu_seconds": 1.0,
         "peak_memory_bytes": 0,
     }
-    return TuningRecord(**(values | changes))
+    return made_up.tuning(**(values | changes))
 
 
 class TestOutcomes:

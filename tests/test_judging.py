@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import math
 
+import made_up
 import numpy as np
 import pytest
 
 from foretune import agreement
 from foretune.ground_truth import Outcome
 from foretune.judging import over_layers, over_models
-from foretune.records import Provenance, ScoreRecord
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
 
 EXACT = 1e-12
 TASK = get_task("asr")  # an error rate: lower is better
-PROVENANCE = Provenance(
-    commit="0",
-    dirty=False,
-    python="3.11",
-    machine="here",
-    device="cpu",
-    threads=1,
-    packages={},
-    started="2026-01-01T00:00:00+00:00",
-)
 RUNS = {
     0: [0.9, 0.8, 0.85],
     1: [0.5, 0.6, 0.58],
@@ -40,22 +30,10 @@ GROUPS = np.random.default_rng(0).normal(size=(5, 8)) / 10
 def score(number=0, **changes):
     values = {
         "task": TASK.name,
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
-        "provenance": PROVENANCE,
-        "model_revision": "bbbbbbbbbbbb",
         "layer": number,
-        "estimator": "logme",
         "score": SCORES[number],
-        "seed": 0,
-        "utterances": 10,
-        "samples": 100,
-        "forward_seconds": 1.0,
-        "accumulate_seconds": 0.5,
-        "score_seconds": 0.1,
     }
-    return ScoreRecord(**(values | changes))
+    return made_up.score(**(values | changes))
 
 
 def outcome(values):

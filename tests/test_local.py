@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import made_up
 import numpy as np
 import pytest
 
 from foretune import local
-from foretune.records import TuningRecord, append, provenance, read
+from foretune.records import TuningRecord, append, read
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import TaskData, Utterance
@@ -36,12 +37,10 @@ def candidates(monkeypatch, frame_statistics):
 
 
 def tuned(model: str, layer: int, value: float, revision: str = REVISION) -> TuningRecord:
-    return TuningRecord(
+    return made_up.tuning(
         task="emotion_recognition", suite="local", data_revision=revision, model=model,
-        provenance=provenance(), model_revision="0" * 12, protocol="layer", layer=layer, seed=0,
-        learning_rate=1e-3, steps=1, status="done", metric="unweighted_accuracy", direction="higher",
-        value=value, metrics={"unweighted_accuracy": value}, parameters_trained=1, train_utterances=24,
-        test_utterances=1, wall_seconds=2.0, cpu_seconds=2.0, peak_memory_bytes=1,
+        model_revision="0" * 12, layer=layer, metric="unweighted_accuracy", direction="higher",
+        value=value, metrics={"unweighted_accuracy": value}, wall_seconds=2.0,
     )  # fmt: skip
 
 

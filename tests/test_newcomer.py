@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pytest
 import soundfile
@@ -71,20 +72,7 @@ def write_encoder(folder: Path) -> None:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        HubertModel(
-            HubertConfig(
-                hidden_size=16,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=32,
-                conv_dim=(8, 8, 8),
-                conv_kernel=(20, 8, 4),
-                conv_stride=(10, 8, 4),
-                num_feat_extract_layers=3,
-                num_conv_pos_embeddings=8,
-                num_conv_pos_embedding_groups=2,
-            )
-        ).save_pretrained(folder)
+        HubertModel(HubertConfig(**made_up.TINY)).save_pretrained(folder)
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_up
 import pytest
 
 from foretune import records, tasks
 from foretune.estimators import UnknownEstimatorError
-from foretune.records import AgreementRecord, Provenance, ScoreRecord, TuningRecord
+from foretune.records import AgreementRecord, ScoreRecord
 from foretune.study import Options, Study
 from foretune.tasks.errors import InputError
 from foretune.tuning import DEFAULTS, Settings
@@ -116,33 +117,17 @@ toy_clear = toy_speech:clear
 toy_dull = toy_speech:dull
 toy_deaf = toy_speech:deaf
 """
-PROVENANCE = Provenance(
-    commit="0",
-    dirty=False,
-    python="3.11",
-    machine="here",
-    device="cpu",
-    threads=1,
-    packages={},
-    started="2026-01-01",
-)
 
 
 def toy_run(model, layer, seed, **changes):
     value = 0.9 - 0.05 * layer * (1 + MODELS.index(model)) + 0.01 * seed
     values = {
         "task": "tones",
-        "suite": "embedded",
         "data_revision": "toydata00000",
         "model": model,
-        "provenance": PROVENANCE,
         "model_revision": "toyweights00",
-        "protocol": "layer",
         "layer": layer,
         "seed": seed,
-        "learning_rate": 1e-3,
-        "steps": 10,
-        "status": "done",
         "metric": "accuracy",
         "direction": "higher",
         "value": value,
@@ -154,19 +139,15 @@ def toy_run(model, layer, seed, **changes):
         "cpu_seconds": 50.0,
         "peak_memory_bytes": 0,
     }
-    return TuningRecord(**(values | changes))
+    return made_up.tuning(**(values | changes))
 
 
 def agreement(**changes):
     values = {
         "task": "tones",
-        "suite": "embedded",
         "data_revision": "toydata00000",
         "model": "toy_dull",
-        "provenance": PROVENANCE,
-        "setting": "layers",
         "estimator": "depth",
-        "layer_policy": "each",
         "metric": "accuracy",
         "direction": "higher",
         "candidates": 2,
@@ -175,19 +156,13 @@ def agreement(**changes):
         "values": [0.5, 0.6],
         "deviations": [None, None],
         "seeds": 1,
-        "spearman": 1.0,
         "p_value": 1.0,
         "smallest_p_value": 1.0,
-        "smooth_p_value": 1.0,
-        "kendall": 1.0,
-        "weighted_kendall": 1.0,
-        "regret": 0.0,
-        "regret_at_3": 0.0,
         "score_seconds": 1.0,
         "fine_tune_seconds": 1.0,
         "cost_ratio": 1.0,
     }
-    return AgreementRecord(**(values | changes))
+    return made_up.agreement(**(values | changes))
 
 
 class Toys:

@@ -4,59 +4,22 @@ from __future__ import annotations
 
 import re
 
+import made_up
 import numpy as np
 import pytest
 
 from foretune import records
 from foretune.agreement import candidate_interval, mean_interval
-from foretune.records import AgreementRecord, Provenance, TuningRecord
 from foretune.report import render, write_report
 from foretune.report.tables import number, significant
 from foretune.tasks.errors import InputError
 
-PROVENANCE = Provenance(
-    commit="0123456789ab",
-    dirty=False,
-    python="3.11.0",
-    machine="Linux x86_64",
-    device="cpu",
-    threads=1,
-    packages={"torch": "2.11.0", "POT": "0.9.6"},
-    started="2026-01-01T00:00:00+00:00",
-)
+PROVENANCE = made_up.PROVENANCE.model_copy(update={"packages": {"torch": "2.11.0", "POT": "0.9.6"}})
 
 
 def cell(**changes):
-    values = {
-        "task": "asr",
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
-        "provenance": PROVENANCE,
-        "setting": "layers",
-        "estimator": "logme",
-        "layer_policy": "each",
-        "metric": "wer",
-        "direction": "lower",
-        "candidates": 3,
-        "names": ["0", "1", "2"],
-        "scores": [0.1, 0.3, 0.2],
-        "values": [0.9, 0.25, 0.5],
-        "deviations": [0.01, 0.0214, None],
-        "seeds": 3,
-        "spearman": 1.0,
-        "p_value": 1 / 3,
-        "smallest_p_value": 1 / 3,
-        "smooth_p_value": 1.0,
-        "kendall": 1.0,
-        "weighted_kendall": 1.0,
-        "regret": 0.0,
-        "regret_at_3": 0.0,
-        "score_seconds": 1.5,
-        "fine_tune_seconds": 300.0,
-        "cost_ratio": 200.0,
-    }
-    return AgreementRecord(**(values | changes))
+    values = {"provenance": PROVENANCE, "deviations": [0.01, 0.0214, None]}
+    return made_up.agreement(**(values | changes))
 
 
 def models(**changes):
@@ -72,30 +35,16 @@ def models(**changes):
 
 def run(seed, **changes):
     values = {
-        "task": "asr",
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
         "provenance": PROVENANCE,
-        "model_revision": "bbbbbbbbbbbb",
-        "protocol": "layer",
         "layer": 1,
         "seed": seed,
-        "learning_rate": 1e-3,
-        "steps": 10,
-        "status": "done",
-        "metric": "wer",
-        "direction": "lower",
         "value": 0.25,
         "metrics": {"wer": 0.25},
-        "parameters_trained": 1000,
-        "train_utterances": 10,
-        "test_utterances": 5,
         "wall_seconds": 1800.0,
         "cpu_seconds": 1800.0,
         "peak_memory_bytes": 0,
     }
-    return TuningRecord(**(values | changes))
+    return made_up.tuning(**(values | changes))
 
 
 STUDY = [

@@ -5,16 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
+import made_up
 import pytest
-import soundfile
 import torch
 from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
 
 from foretune import records
 from foretune.models import load_candidate, names
 from foretune.models.hub_pool import hub_pool
-from foretune.records import AgreementRecord, TuningRecord, append, provenance
+from foretune.records import AgreementRecord, TuningRecord, append
 from foretune.study import Options, Study
 from foretune.suites import HUB_DATA, Suite
 from foretune.tasks import TASKS, get_task
@@ -25,35 +24,21 @@ pytest_plugins = ["pytester"]
 
 BENCH = Path(__file__).parents[1] / "bench"
 KEYWORDS = "keyword_spotting"
-RATE = 16_000
 
 
 @pytest.fixture
 def words(tmp_path):
     """Speech Commands in its own layout: three words of four people."""
-    root = tmp_path / "words"
-    for number, word in enumerate(("yes", "no", "go")):
-        (root / word).mkdir(parents=True)
-        for index, speaker in enumerate(("0a7c2a8d", "0b40aa8e", "1aed7c6d", "2bfe0a91")):
-            time = np.arange(RATE // 4 + 160 * index) / RATE
-            noise = np.random.default_rng(4 * number + index).standard_normal(time.size)
-            tone = 0.2 * np.sin(2 * np.pi * (300 + 400 * number) * time) + 0.02 * noise
-            soundfile.write(root / word / f"{speaker}_nohash_0.wav", tone, RATE)
-    listed = "".join(f"{word}/2bfe0a91_nohash_0.wav\n" for word in ("yes", "no", "go"))
-    (root / "testing_list.txt").write_text(listed, encoding="utf-8")
-    return root
+    return made_up.speech_commands(tmp_path / "words", ("yes", "no", "go"))
 
 
 def tuned(model: str, layer: int, value: float, *, data: str, weights: str, **changes) -> TuningRecord:
     values = {
         "task": KEYWORDS, "suite": "local", "data_revision": data, "model": model,
-        "provenance": provenance(), "model_revision": weights, "protocol": "layer", "layer": layer,
-        "seed": 0, "learning_rate": 1e-3, "steps": 1, "status": "done", "metric": "accuracy",
-        "direction": "higher", "value": value, "metrics": {"accuracy": value}, "parameters_trained": 1,
-        "train_utterances": 9, "test_utterances": 3, "wall_seconds": 2.0, "cpu_seconds": 2.0,
-        "peak_memory_bytes": 1,
+        "model_revision": weights, "layer": layer, "metric": "accuracy", "direction": "higher",
+        "value": value, "metrics": {"accuracy": value},
     }  # fmt: skip
-    return TuningRecord(**(values | changes))
+    return made_up.tuning(**(values | changes))
 
 
 class TestChoice:
@@ -237,18 +222,6 @@ class TestStudy:
         assert named.models(KEYWORDS) == ["fbank"]
 
 
-TINY = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_kernel": (20, 8, 4),
-    "conv_stride": (10, 8, 4),
-    "num_feat_extract_layers": 3,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
 ENCODERS = {
     "facebook/hubert-base-ls960@refs/pr/2": (HubertModel, HubertConfig, 1),
     "ntu-spml/distilhubert": (HubertModel, HubertConfig, 2),
@@ -273,7 +246,7 @@ def save_in_cache(cache: Path, name: str) -> Path:
     repository_folder = cache / f"models--{repository.replace('/', '--')}"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model(config(**TINY)).save_pretrained(repository_folder / "snapshots" / commit)
+        model(config(**made_up.TINY)).save_pretrained(repository_folder / "snapshots" / commit)
     reference = repository_folder / "refs" / (revision or "main")
     reference.parent.mkdir(parents=True)
     reference.write_text(commit)

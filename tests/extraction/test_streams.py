@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 
+import made_up
 import numpy as np
 import pytest
 import torch
@@ -15,19 +16,6 @@ from foretune.extraction.streams import copy_of, in_streams, streams_of
 from foretune.models.huggingface import load_folder
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
-
-TINY = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_kernel": (20, 8, 4),
-    "conv_stride": (10, 8, 4),
-    "num_feat_extract_layers": 3,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
 
 
 @pytest.fixture
@@ -44,7 +32,7 @@ def encoder(tmp_path_factory):
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        module = AutoModel.from_config(Wav2Vec2Config(**TINY))
+        module = AutoModel.from_config(Wav2Vec2Config(**made_up.TINY))
     folder = tmp_path_factory.mktemp("encoder")
     module.save_pretrained(folder)
     return load_folder(folder, "encoder")
@@ -176,7 +164,7 @@ def test_wavlm_warns_of_its_masks_in_no_stream(two_threads, tmp_path, utterances
     """Every warning is an error here; filters belong to all threads together."""
     from transformers import AutoModel, WavLMConfig
 
-    AutoModel.from_config(WavLMConfig(**TINY)).save_pretrained(tmp_path)
+    AutoModel.from_config(WavLMConfig(**made_up.TINY)).save_pretrained(tmp_path)
     candidate = load_folder(tmp_path, "wavlm")
     filters = list(warnings.filters)
     for _ in range(3):

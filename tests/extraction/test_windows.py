@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import made_up
 import numpy as np
 import pytest
 import torch
@@ -151,19 +152,7 @@ def test_what_is_longer_than_the_candidate_takes_is_cut(frame_statistics):
 
 def test_what_reaches_less_far_than_half_an_overlap_joins_exactly():
     """Convolutions over the waveform and of positions, in an encoder whose norms are not over time."""
-    config = Wav2Vec2Config(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8, 8, 8),
-        conv_kernel=(20, 8, 4),
-        conv_stride=(10, 8, 4),
-        num_feat_extract_layers=3,
-        feat_extract_norm="layer",
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
+    config = Wav2Vec2Config(**made_up.TINY, feat_extract_norm="layer")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         module = AutoModel.from_config(config)

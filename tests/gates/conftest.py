@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
+import made_up
 import pytest
 
 from foretune import records as files
-from foretune.records import AgreementRecord, Provenance, ScoreRecord
 
-PROVENANCE = Provenance(
-    commit="0",
-    dirty=False,
-    python="3.11",
-    machine="here",
-    device="cpu",
-    threads=1,
-    packages={},
-    started="2026-01-01",
-)
-SHARED = {"task": "asr", "suite": "embedded", "data_revision": "d0", "model": "ctc", "provenance": PROVENANCE}
+SHARED = {"data_revision": "d0", "model": "ctc"}
 ESTIMATORS = ("logme", "h_score", "nleep")
 LAYERS = 2
 
@@ -26,15 +16,12 @@ class Run:
     """Makes records, each of a cell that a test may change."""
 
     estimators = ESTIMATORS
-    provenance = PROVENANCE
+    provenance = made_up.PROVENANCE
 
     def agreement(self, estimator="logme", **changes):
         values = {
-            "setting": "layers",
             "estimator": estimator,
-            "layer_policy": "each",
             "metric": "cer",
-            "direction": "lower",
             "candidates": LAYERS,
             "names": [str(layer) for layer in range(LAYERS)],
             "scores": [0.1, 0.2],
@@ -53,7 +40,7 @@ class Run:
             "fine_tune_seconds": 100.0,
             "cost_ratio": 10.0,
         }
-        return AgreementRecord(**(SHARED | values | changes))
+        return made_up.agreement(**(SHARED | values | changes))
 
     def score(self, estimator="logme", layer=0, **changes):
         values = {
@@ -61,14 +48,11 @@ class Run:
             "layer": layer,
             "estimator": estimator,
             "score": 0.5 + layer,
-            "seed": 0,
-            "utterances": 10,
-            "samples": 100,
             "forward_seconds": 5.0,
             "accumulate_seconds": 1.0,
             "score_seconds": 2.0,
         }
-        return ScoreRecord(**(SHARED | values | changes))
+        return made_up.score(**(SHARED | values | changes))
 
     def whole(self):
         """Return every record of the run: of each estimator its scores, then its agreement."""

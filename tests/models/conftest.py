@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pytest
 import torch
@@ -18,20 +19,7 @@ from transformers import (
 
 from foretune.models.huggingface import load_folder
 
-TINY = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (8, 8, 8),
-    "conv_kernel": (20, 8, 4),
-    "conv_stride": (10, 8, 4),
-    "num_feat_extract_layers": 3,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-    "mask_time_prob": 0.5,
-    "layerdrop": 0.5,
-}
+TINY = made_up.TINY | {"num_hidden_layers": 3, "mask_time_prob": 0.5, "layerdrop": 0.5}
 STABLE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
 CONFIGURATIONS = {
     "hubert-stable": HubertConfig(**TINY, **STABLE),

@@ -5,73 +5,36 @@ from __future__ import annotations
 import itertools
 import json
 
+import made_up
 import pytest
 
 from foretune import records
-from foretune.records import Provenance, ScoreRecord, TuningRecord
 from foretune.tasks.errors import InputError
 
 
 def origin(day, machine="Linux x86_64"):
-    return Provenance(
-        commit="0123456789ab",
-        dirty=False,
-        python="3.11.0",
-        machine=machine,
-        device="cpu",
-        threads=1,
-        packages={"torch": "2.11.0"},
-        started=f"2026-01-{day:02d}T00:00:00+00:00",
-    )
+    changes = {"machine": machine, "started": f"2026-01-{day:02d}T00:00:00+00:00"}
+    return made_up.PROVENANCE.model_copy(update=changes)
 
 
 def score(layer, value, day=1, **changes):
     values = {
-        "task": "asr",
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
         "provenance": origin(day),
-        "model_revision": "bbbbbbbbbbbb",
         "layer": layer,
-        "estimator": "logme",
         "score": value,
-        "seed": 0,
-        "utterances": 10,
-        "samples": 100,
-        "forward_seconds": 1.0,
-        "accumulate_seconds": 0.5,
-        "score_seconds": 0.1,
     }
-    return ScoreRecord(**(values | changes))
+    return made_up.score(**(values | changes))
 
 
 def tuning(seed, value, day=1, **changes):
     values = {
-        "task": "asr",
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
         "provenance": origin(day),
-        "model_revision": "bbbbbbbbbbbb",
-        "protocol": "layer",
-        "layer": 3,
         "seed": seed,
-        "learning_rate": 1e-3,
-        "steps": 10,
         "status": "failed" if value is None else "done",
-        "metric": "wer",
-        "direction": "lower",
         "value": value,
         "metrics": {} if value is None else {"wer": value},
-        "parameters_trained": 1000,
-        "train_utterances": 10,
-        "test_utterances": 5,
-        "wall_seconds": 60.0,
-        "cpu_seconds": 59.0,
-        "peak_memory_bytes": 1 << 20,
     }
-    return TuningRecord(**(values | changes))
+    return made_up.tuning(**(values | changes))
 
 
 @pytest.fixture

@@ -8,106 +8,28 @@ import subprocess
 import sys
 import threading
 
+import made_up
 import numpy as np
 import pytest
+from made_up import score, tuning
 from pydantic import ValidationError
 
 from foretune import records
-from foretune.records import AgreementRecord, Provenance, ScoreRecord, TuningRecord
 from foretune.tasks.errors import InputError
-
-PROVENANCE = Provenance(
-    commit="0123456789ab",
-    dirty=False,
-    python="3.11.0",
-    machine="Linux x86_64",
-    device="cpu",
-    threads=1,
-    packages={"torch": "2.11.0"},
-    started="2026-01-01T00:00:00+00:00",
-)
-
-
-def score(**changes):
-    values = {
-        "task": "asr",
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
-        "provenance": PROVENANCE,
-        "model_revision": "bbbbbbbbbbbb",
-        "layer": 3,
-        "estimator": "logme",
-        "score": 0.25,
-        "seed": 0,
-        "utterances": 10,
-        "samples": 100,
-        "forward_seconds": 1.0,
-        "accumulate_seconds": 0.5,
-        "score_seconds": 0.1,
-    }
-    return ScoreRecord(**(values | changes))
-
-
-def tuning(**changes):
-    values = {
-        "task": "asr",
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
-        "provenance": PROVENANCE,
-        "model_revision": "bbbbbbbbbbbb",
-        "protocol": "layer",
-        "layer": 3,
-        "seed": 0,
-        "learning_rate": 1e-3,
-        "steps": 10,
-        "status": "done",
-        "metric": "wer",
-        "direction": "lower",
-        "value": 0.5,
-        "metrics": {"wer": 0.5, "cer": 0.2},
-        "parameters_trained": 1000,
-        "train_utterances": 10,
-        "test_utterances": 5,
-        "wall_seconds": 60.0,
-        "cpu_seconds": 59.0,
-        "peak_memory_bytes": 1 << 20,
-    }
-    return TuningRecord(**(values | changes))
 
 
 def agreement(**changes):
     values = {
-        "task": "asr",
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
-        "provenance": PROVENANCE,
-        "setting": "layers",
-        "estimator": "logme",
-        "layer_policy": "each",
-        "metric": "wer",
-        "direction": "lower",
-        "candidates": 3,
-        "names": ["0", "1", "2"],
         "scores": [1.0, 2.0, 3.0],
         "values": [0.5, 0.4, 0.3],
         "deviations": [0.01, None, 0.02],
         "seeds": 1,
-        "spearman": 1.0,
-        "p_value": 1 / 3,
-        "smallest_p_value": 1 / 3,
         "smooth_p_value": 2 / 6,
-        "kendall": 1.0,
-        "weighted_kendall": 1.0,
-        "regret": 0.0,
-        "regret_at_3": 0.0,
         "score_seconds": 1.6,
         "fine_tune_seconds": 160.0,
         "cost_ratio": 100.0,
     }
-    return AgreementRecord(**(values | changes))
+    return made_up.agreement(**(values | changes))
 
 
 class TestAppendAndRead:

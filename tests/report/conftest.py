@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
+import made_up
 import pytest
 
-from foretune.records import AgreementRecord, Provenance
+PROVENANCE = made_up.PROVENANCE.model_copy(update={"dirty": True})
 
-PROVENANCE = Provenance(
-    commit="0123456789ab",
-    dirty=True,
-    python="3.11.0",
-    machine="Linux x86_64",
-    device="cpu",
-    threads=1,
-    packages={"torch": "2.11.0"},
-    started="2026-01-01T00:00:00+00:00",
-)
 STATISTICS = ("spearman", "p_value", "smooth_p_value", "kendall", "weighted_kendall", "regret", "regret_at_3")
 NO_SCORE = dict.fromkeys((*STATISTICS, "cost_ratio"))
 
 
 def agreement(estimator="logme", **changes):
-    values = {
-        "task": "asr",
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
-        "provenance": PROVENANCE,
-        "setting": "layers",
-        "estimator": estimator,
-        "layer_policy": "each",
-        "metric": "wer",
-        "direction": "lower",
-        "candidates": 3,
-        "names": ["0", "1", "2"],
-        "scores": [0.1, 0.3, 0.2],
-        "values": [0.9, 0.25, 0.5],
-        "deviations": [0.01, 0.02, None],
-        "seeds": 3,
-        "spearman": 1.0,
-        "p_value": 1 / 3,
-        "smallest_p_value": 1 / 3,
-        "smooth_p_value": 1.0,
-        "kendall": 1.0,
-        "weighted_kendall": 1.0,
-        "regret": 0.0,
-        "regret_at_3": 0.0,
-        "score_seconds": 1.5,
-        "fine_tune_seconds": 300.0,
-        "cost_ratio": 200.0,
-    }
+    values = {"estimator": estimator, "provenance": PROVENANCE}
     if changes.get("status") == "failed":
         values |= NO_SCORE | {"scores": [None] * 3}
-    return AgreementRecord(**(values | changes))
+    return made_up.agreement(**(values | changes))
 
 
 def of_models(estimator="logme", **changes):

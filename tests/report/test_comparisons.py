@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
+import made_up
 import pytest
 
 from foretune.agreement import compare, holm
-from foretune.records import AgreementRecord, Provenance
 from foretune.report import comparisons
 
 EXACT = 1e-12
-PROVENANCE = Provenance(
-    commit="0",
-    dirty=False,
-    python="3.11",
-    machine="here",
-    device="cpu",
-    threads=1,
-    packages={},
-    started="2026-01-01T00:00:00+00:00",
-)
 VALUES = [0.9, 0.7, 0.5, 0.3, 0.1]
 SCORES = {
     "logme": [1.0, 2.0, 3.0, 4.0, 5.0],
@@ -32,15 +22,8 @@ RHO = {"logme": 1.0, "knn": 0.9, "depth": -1.0, "random": 0.5}
 def cell(estimator, task="asr", **changes):
     values = {
         "task": task,
-        "suite": "embedded",
-        "data_revision": "aaaaaaaaaaaa",
-        "model": "hubert",
-        "provenance": PROVENANCE,
-        "setting": "layers",
         "estimator": estimator,
-        "layer_policy": "each",
         "metric": "cer",
-        "direction": "lower",
         "candidates": 5,
         "names": list("01234"),
         "scores": SCORES[estimator],
@@ -50,16 +33,8 @@ def cell(estimator, task="asr", **changes):
         "spearman": RHO[estimator],
         "p_value": 0.1,
         "smallest_p_value": 1 / 60,
-        "smooth_p_value": 1.0,
-        "kendall": 1.0,
-        "weighted_kendall": 1.0,
-        "regret": 0.0,
-        "regret_at_3": 0.0,
-        "score_seconds": 1.5,
-        "fine_tune_seconds": 300.0,
-        "cost_ratio": 200.0,
     }
-    return AgreementRecord(**(values | changes))
+    return made_up.agreement(**(values | changes))
 
 
 FAILED = cell("knn", status="failed", scores=[None] * 5, spearman=None)

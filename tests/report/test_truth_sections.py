@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import made_up
+
 from foretune.models import names, twin
-from foretune.records import AgreementRecord, Provenance, PublishedRecord, TuningRecord
+from foretune.records import PublishedRecord
 from foretune.report import experiments, ground_truth, render, tables
 from foretune.tasks import TASKS
 
-PROVENANCE = Provenance(
-    commit="0123456789ab", dirty=False, python="3.11.0", machine="Linux x86_64", device="cpu", threads=1,
-    packages={"torch": "2.11.0"}, started="2026-01-01T00:00:00+00:00",
-)  # fmt: skip
-COMMON = {"suite": "embedded", "data_revision": "aaaaaaaaaaaa", "provenance": PROVENANCE}
-
 
 def run(model, layer, seed, value, **changes):
-    values = COMMON | {
-        "task": "asr", "model": model, "model_revision": "bbbbbbbbbbbb", "protocol": "layer", "layer": layer,
-        "seed": seed, "learning_rate": 1e-3, "steps": 10, "status": "done", "metric": "cer",
-        "direction": "lower", "value": value, "metrics": {"cer": value}, "parameters_trained": 1,
-        "train_utterances": 10, "test_utterances": 5, "wall_seconds": 60.0, "cpu_seconds": 30.0,
-        "peak_memory_bytes": 0,
+    values = {
+        "model": model, "layer": layer, "seed": seed, "metric": "cer", "value": value,
+        "metrics": {"cer": value}, "cpu_seconds": 30.0,
     }  # fmt: skip
-    return TuningRecord(**(values | changes))
+    return made_up.tuning(**(values | changes))
 
 
 def rows(text):
@@ -78,19 +71,14 @@ class TestGroundTruth:
 class TestExperiments:
     @staticmethod
     def cell(**changes):
-        values = COMMON | {
-            "task": "phoneme_recognition", "model": "hubert2", "setting": "layers", "estimator": "logme",
-            "layer_policy": "each", "protocol": "single-layer", "metric": "per", "direction": "lower",
-            "candidates": 3, "names": ["0", "1", "2"], "scores": [0.1, 0.3, 0.2], "values": [0.9, 0.25, 0.5],
-            "deviations": [0.03, 0.04, None], "seeds": 1, "spearman": 1.0, "p_value": 1 / 3,
-            "smallest_p_value": 1 / 3, "smooth_p_value": 1.0, "kendall": 1.0, "weighted_kendall": 1.0,
-            "regret": 0.0, "regret_at_3": 0.0, "score_seconds": 1.5, "fine_tune_seconds": 300.0,
-            "cost_ratio": 200.0, "low": 0.25, "high": 1.0,
+        values = {
+            "task": "phoneme_recognition", "model": "hubert2", "protocol": "single-layer", "metric": "per",
+            "deviations": [0.03, 0.04, None], "seeds": 1, "low": 0.25, "high": 1.0,
         }  # fmt: skip
-        return AgreementRecord(**(values | changes))
+        return made_up.agreement(**(values | changes))
 
     PAPER = PublishedRecord(
-        **COMMON | {
+        **made_up.SHARED | {
             "suite": "chen2023_hubert", "task": "PR", "model": "HuBERT Base", "setting": "layers",
             "estimator": "logme", "truth": "printed ranks", "metric": "PER", "unit": "%",
             "direction": "lower", "candidates": 12, "spearman": 0.944, "p_value": 1.8e-5,
