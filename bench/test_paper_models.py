@@ -1,7 +1,8 @@
 """Do the paper's estimators rank models as in the paper, where its third experiment is rebuilt?
 
 Whole models fine-tuned to keyword spotting (see `foretune.experiments`). RESULTS.md sets ρ beside the
-paper's, and the time of each estimator beside that of fine-tuning. What is timed is as in `test_models.py`.
+paper's, and the time of each estimator beside that of fine-tuning. Scores that `test_models.py` has made are
+not made again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def test_paper_models(
     features = {model: task_study.features(model) for model in outcomes}
 
     def score_last_layers() -> dict[str, list[ScoreRecord]]:
-        return {model: found.score(ranker, found.layers[-1:]) for model, found in features.items()}
+        return {model: found.scores(ranker, found.layers[-1:]) for model, found in features.items()}
 
     scores = benchmark.pedantic(score_last_layers, rounds=1)
     agreement = over_models(task_study.task, scores, outcomes)

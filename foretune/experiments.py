@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from foretune.ground_truth import Protocol
+from foretune.tasks.embedded.languages import LANGUAGES
+from foretune.tasks.published.chen2023 import ESTIMATORS
 
-ESTIMATORS = ("logme", "sliced_wasserstein", "tsne_distance")
-"""What the paper judges."""
-
-LANGUAGES = ("de", "nl", "fr", "es", "it", "pt", "pl")
-"""Of the multilingual task, as Multilingual LibriSpeech has them beside English."""
+__all__ = ["ESTIMATORS", "REBUILT", "RebuiltExperiment"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,8 +231,8 @@ def _lack(estimator: Estimator, task: Task, data: TaskData) -> str:
         return "needs posteriors of a classifier of the candidate's own, which candidates do not have here"
     if estimator.needs & {"source", "source_labels"} and not data.source:
         return "needs speech from the candidates' pre-training, and there is none; give it as source"
-    unlabelled = task.kind == "utterance" and not all(map(task.labels, data.source))
-    if "source_labels" in estimator.needs and unlabelled:
+    of_utterances = "source_labels" in estimator.needs and task.kind == "utterance"
+    if of_utterances and not all(map(task.has_target, data.source)):
         return f"needs labels of the source speech for {task.name}, which it does not have"
     return ""
 

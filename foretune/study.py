@@ -208,12 +208,13 @@ class Features:
         self.kept.update({(record.layer, estimator): record for record in found})
         return found
 
-    def scores(self, estimator: str) -> list[ScoreRecord]:
-        """Return the scores of all layers, computing only those that are not known yet."""
-        missing = [layer for layer in self.layers if (layer, estimator) not in self.kept]
+    def scores(self, estimator: str, layers: Sequence[int] | None = None) -> list[ScoreRecord]:
+        """Return the scores of layers (by default all), computing only those that are not known yet."""
+        wanted = layers or self.layers
+        missing = [layer for layer in wanted if (layer, estimator) not in self.kept]
         if missing:
             self.score(estimator, missing)
-        return [self.kept[layer, estimator] for layer in self.layers]
+        return [self.kept[layer, estimator] for layer in wanted]
 
 
 class TaskStudy:

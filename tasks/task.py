@@ -95,7 +95,7 @@ class Task:
         revision = hashlib.sha256(f"{data.revision} {value}".encode()).hexdigest()[:12]
         return replace(data, task=self.name, revision=revision, train=train, test=test)
 
-    def labels(self, utterance: Utterance) -> bool:
+    def has_target(self, utterance: Utterance) -> bool:
         """Return whether an utterance has what the task predicts."""
         return any(utterance.value(column) is not None for column in self.columns)
 

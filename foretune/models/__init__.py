@@ -65,11 +65,7 @@ def twin(name: str) -> str | None:
 
     Encoders of one configuration share a twin.
     """
-    if name not in _zoo_names():
-        return None
-    configuration = (ZOO / name / "config.json").read_bytes()
-    same = next(each for each in _zoo_names() if (ZOO / each / "config.json").read_bytes() == configuration)
-    return same + UNTRAINED
+    return _twins_by_name().get(name)
 
 
 def expand(given: Sequence[str]) -> list[str]:
@@ -211,7 +207,15 @@ def _zoo_names() -> list[str]:
     return sorted(path.parent.name for path in ZOO.glob("*/config.json"))
 
 
+def _twins_by_name() -> dict[str, str]:
+    """Return the twin of each encoder of the zoo: named after the first one of its configuration."""
+    first: dict[bytes, str] = {}
+    return {
+        name: first.setdefault((ZOO / name / "config.json").read_bytes(), name) + UNTRAINED
+        for name in _zoo_names()
+    }
+
+
 def _twins() -> list[str]:
     """Return the zoo's names without those of a configuration that an earlier one has: one twin is enough."""
-    twins = dict.fromkeys(twin(name) for name in _zoo_names())
-    return [name.removesuffix(UNTRAINED) for name in twins if name is not None]
+    return [name.removesuffix(UNTRAINED) for name in dict.fromkeys(_twins_by_name().values())]

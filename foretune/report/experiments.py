@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from foretune.experiments import ESTIMATORS, REBUILT, RebuiltExperiment
@@ -11,6 +10,7 @@ from foretune.records import AgreementRecord, PublishedRecord
 from foretune.tasks.published import chen2023
 
 from . import tables
+from .ground_truth import pooled
 
 _INTRODUCTION = (
     "Chen et al., 2023 (arXiv:2306.01015) judge three estimators by three experiments. Here each is rebuilt: "
@@ -53,8 +53,7 @@ def _belongs(cell: AgreementRecord, experiment: RebuiltExperiment) -> bool:
 
 def _truth(experiment: RebuiltExperiment, cells: Sequence[AgreementRecord]) -> str:
     whole = next((cell for cell in cells if cell.task == experiment.tasks[0]), cells[0])
-    deviations = [each for each in whole.deviations if each is not None]
-    pooled = math.sqrt(sum(each**2 for each in deviations) / len(deviations)) if deviations else None
+    deviation = pooled(whole.deviations)
     spread = max(whole.values) - min(whole.values)
     pairs = zip(whole.names, whole.values, strict=True)
     return _SPREAD.format(
@@ -63,8 +62,8 @@ def _truth(experiment: RebuiltExperiment, cells: Sequence[AgreementRecord]) -> s
         seeds=f"{whole.seeds} seed{'s' * (whole.seeds != 1)}",
         values=", ".join(f"{name} {value:.3f}" for name, value in pairs),
         spread=tables.number(spread, 3),
-        ratio=tables.significant(spread / pooled) if pooled else "an unknown number of",
-        deviation=tables.number(pooled, 4),
+        ratio=tables.significant(spread / deviation) if deviation else "an unknown number of",
+        deviation=tables.number(deviation, 4),
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
-from foretune.ground_truth import LEAST_CANDIDATES
+from foretune.ground_truth import LEAST_CANDIDATES, Outcome
 from foretune.models import twin
 from foretune.records import TuningRecord
 
@@ -45,18 +44,11 @@ _ZOO = (
 )
 
 
-class _Values(NamedTuple):
-    """What the seeds gave for one candidate."""
-
-    mean: float
-    deviation: float | None
-
-
 def section(runs: Sequence[TuningRecord]) -> list[str]:
     """Return the parts of both sections, headings and tables; none where there are no runs.
 
     Args:
-        runs: finished fine-tuning runs; of each task those on its latest data count.
+        runs: fine-tuning runs, of each task on one version of its data; those that failed do not count.
     """
     runs = [run for run in runs if run.status == "done" and run.value is not None]
     if not runs:
@@ -73,20 +65,22 @@ def _settings(runs: Sequence[TuningRecord]) -> str:
     headers += ["deviation", "spread / deviation", "runs", "CPU minutes"]
     rows = []
     groups: dict[tuple[str, str, str], list[TuningRecord]] = {}
+    tops: dict[tuple[str, str], int] = {}
+    for run in runs:
+        tops[run.task, run.model] = max(run.layer, tops.get((run.task, run.model), 0))
     for run in runs:
         protocol = "full" if run.protocol == "layer" else run.protocol
-        top = max(other.layer for other in runs if (other.task, other.model) == (run.task, run.model))
-        if protocol != "single-layer" and run.layer == top:
+        if protocol != "single-layer" and run.layer == tops[run.task, run.model]:
             groups.setdefault((run.task, "models", protocol), []).append(run)
         if run.protocol in ("layer", "single-layer"):
             groups.setdefault((run.task, f"layers of {run.model}", run.protocol), []).append(run)
     for (task, what, how), found in sorted(groups.items()):
-        values = _by_candidate(found)
-        if len(values) < LEAST_CANDIDATES:
+        outcomes = list(_by_candidate(found).values())
+        if len(outcomes) < LEAST_CANDIDATES:
             continue
-        means = [each.mean for each in values.values()]
+        means = [each.value for each in outcomes]
         higher = found[0].direction == "higher"
-        deviation = pooled_deviation(values.values())
+        deviation = pooled(each.deviation for each in outcomes)
         spread = max(means) - min(means)
         ratio = None if not deviation else spread / deviation
         rows.append(
@@ -94,8 +88,8 @@ def _settings(runs: Sequence[TuningRecord]) -> str:
                 task,
                 what,
                 how,
-                str(len(values)),
-                str(min(_seeds(found).values())),
+                str(len(outcomes)),
+                str(min(each.seeds for each in outcomes)),
                 found[0].metric.upper(),
                 tables.number(min(means) if higher else max(means), 3),
                 tables.number(max(means) if higher else min(means), 3),
@@ -119,15 +113,15 @@ def _gains(runs: Sequence[TuningRecord]) -> str:
         if pair[0] is None or pair[1] is None:
             continue
         sign = 1 if whole[0].direction == "higher" else -1
-        gain = sign * (pair[0].mean - pair[1].mean)
-        deviation = pooled_deviation([pair[0], pair[1]])
+        gain = sign * (pair[0].value - pair[1].value)
+        deviation = pooled([pair[0].deviation, pair[1].deviation])
         rows.append(
             [
                 name,
                 task,
                 whole[0].metric.upper(),
-                tables.number(pair[0].mean, 3),
-                tables.number(pair[1].mean, 3),
+                tables.number(pair[0].value, 3),
+                tables.number(pair[1].value, 3),
                 tables.number(gain, 3),
                 tables.significant(gain / (math.sqrt(2) * deviation) if deviation else None),
             ]
@@ -135,31 +129,20 @@ def _gains(runs: Sequence[TuningRecord]) -> str:
     return tables.markdown(headers, rows, text_columns=2) if rows else ""
 
 
-def _at_the_top(runs: Sequence[TuningRecord], model: str | None) -> _Values | None:
+def _at_the_top(runs: Sequence[TuningRecord], model: str | None) -> Outcome | None:
     own = [run for run in runs if run.model == model]
     top = max((run.layer for run in own), default=None)
     return next(iter(_by_candidate([run for run in own if run.layer == top]).values()), None)
 
 
-def _by_candidate(runs: Sequence[TuningRecord]) -> Mapping[tuple[str, int], _Values]:
-    values: dict[tuple[str, int], list[float]] = {}
+def _by_candidate(runs: Sequence[TuningRecord]) -> dict[tuple[str, int], Outcome]:
+    found: dict[tuple[str, int], list[TuningRecord]] = {}
     for run in runs:
-        if run.value is not None:
-            values.setdefault((run.model, run.layer), []).append(run.value)
-    return {
-        candidate: _Values(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
-        for candidate, found in values.items()
-    }
+        found.setdefault((run.model, run.layer), []).append(run)
+    return {candidate: Outcome.over_seeds(own) for candidate, own in found.items()}
 
 
-def _seeds(runs: Sequence[TuningRecord]) -> Mapping[tuple[str, int], int]:
-    counts: dict[tuple[str, int], set[int]] = {}
-    for run in runs:
-        counts.setdefault((run.model, run.layer), set()).add(run.seed)
-    return {candidate: len(seeds) for candidate, seeds in counts.items()}
-
-
-def pooled_deviation(values: Iterable[_Values]) -> float | None:
-    """Return the root mean square of the standard deviations over seeds; None where none is known."""
-    known = [each.deviation for each in values if each.deviation is not None]
+def pooled(deviations: Iterable[float | None]) -> float | None:
+    """Return the root mean square of standard deviations over seeds; None where none is known."""
+    known = [each for each in deviations if each is not None]
     return math.sqrt(statistics.fmean(each**2 for each in known)) if known else None

@@ -13,14 +13,13 @@ says everything (the head's weights and the order of the data).
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
 
+from foretune.memory import peak_memory
 from foretune.models.candidate import Candidate
 from foretune.records import TuningRecord, provenance
 from foretune.tasks.errors import InputError
@@ -129,7 +128,7 @@ def fine_tune(
         test_utterances=len(data.test),
         wall_seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
-        peak_memory_bytes=_peak_memory(candidate.device),
+        peak_memory_bytes=peak_memory(candidate.device),
     )
 
 
@@ -165,11 +164,3 @@ def _check(candidate: Candidate, data: TaskData, layer: int, protocol: Protocol)
     for part, utterances in (("training", data.train), ("test", data.test)):
         if not utterances:
             raise InputError(f"task {data.task}: its {part} part is empty; give utterances")
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Return the most bytes in use so far: on the accelerator during the run, or of the whole process."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

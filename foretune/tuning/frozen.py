@@ -18,7 +18,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class SplitFeatures:
-    """The front end's output for the two parts of a task's data.
+    """What is frozen for the two parts of a task's data: the front end's output, or what lies above it.
 
     Attributes:
         train: one tensor (frames, channels) for each training utterance, on the CPU.

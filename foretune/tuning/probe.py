@@ -11,7 +11,6 @@ variance on the training part, so that no layer counts for more by being large.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from foretune.tasks.errors import InputError
 from foretune.tasks.task import Kind
 
 from .cut import Tunable
-from .frozen import in_order_of_length, pad
+from .frozen import SplitFeatures, in_order_of_length, pad
 from .heads import Head
 
 PROJECTION = 256
@@ -30,28 +29,9 @@ _BATCH = 32
 _SAMPLED = 64  # training utterances that say each dimension's mean and deviation, of frames
 
 
-@dataclass(frozen=True, slots=True)
-class SplitStates:
-    """The hidden states of all layers, side by side, for the two parts of a task's data.
-
-    Attributes:
-        train: for each training utterance a tensor (frames, layers · dimension), standardised, in half
-            precision; one frame, their mean, for utterance tasks.
-        test: likewise for each test utterance.
-    """
-
-    train: list[Tensor]
-    test: list[Tensor]
-
-    @property
-    def nbytes(self) -> int:
-        """Return the size in bytes."""
-        return sum(states.nbytes for states in (*self.train, *self.test))
-
-
 def states_of_all_layers(
     candidate: Candidate, kind: Kind, train: Sequence[Tensor], test: Sequence[Tensor]
-) -> SplitStates:
+) -> SplitFeatures:
     """Run a candidate over a task's data, and keep every layer.
 
     Args:
@@ -59,6 +39,10 @@ def states_of_all_layers(
         kind: of the task; for utterance tasks each layer's mean over frames is kept.
         train: the front end's output for each training utterance, (frames, channels).
         test: likewise for each test utterance.
+
+    Returns:
+        The hidden states of all layers side by side, (frames, layers · dimension) for each utterance,
+        standardised, in half precision; of one frame, their mean, for utterance tasks.
 
     Raises:
         InputError: the layers differ in dimension, so there is no sum of them.
@@ -86,7 +70,7 @@ def states_of_all_layers(
         kept = [((states - mean) / deviation).half() for states in raw]
     else:
         kept = _run(candidate, train, standardise)
-    return SplitStates(kept, _run(candidate, test, standardise))
+    return SplitFeatures(kept, _run(candidate, test, standardise))
 
 
 def _mean(states: Tensor) -> Tensor:
@@ -142,7 +126,7 @@ class Probe(Tunable):
         return self.scores.softmax(0)
 
     def hidden(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Return the projected sum, (batch, frames, dimension), of what `SplitStates` has."""
+        """Return the projected sum, (batch, frames, dimension), of what `states_of_all_layers` gives."""
         layers = inputs.float().reshape(*inputs.shape[:2], len(self.scores), -1)
         summed = torch.einsum("btld,l->btd", layers, self.weights)
         projected: Tensor = self.projection(summed)

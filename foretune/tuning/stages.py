@@ -176,13 +176,11 @@ class Trainer:
             if self.progress is not None:
                 self.progress(self.done, self.total)
             if best and self.validation and step in evaluated_after:
-                best.see(
-                    step, self.validation.measure(decide(module, self.validation.inputs).said), parameters
-                )
+                best.see(step, self._evaluate(self.validation), parameters)
                 if best.waited >= self.settings.patience:
                     break
         if best and self.validation and not best.weights:  # no update was asked for
-            best.see(0, self.validation.measure(decide(module, self.validation.inputs).said), parameters)
+            best.see(0, self._evaluate(self.validation), parameters)
         self.flops += round(flops_a_frame * frames)
 
     def _evaluations(self, steps: int) -> frozenset[int]:
@@ -190,9 +188,8 @@ class Trainer:
         times = max(1, self.settings.evaluations)
         return frozenset(max(1, round(steps * time / times)) for time in range(1, times + 1))
 
-    def _evaluate(self) -> tuple[dict[str, float], float]:
-        assert self.validation is not None  # noqa: S101
-        return self.validation.measure(decide(self.model, self.validation.inputs).said)
+    def _evaluate(self, validation: Validation) -> tuple[dict[str, float], float]:
+        return validation.measure(decide(self.model, validation.inputs).said)
 
     def _precision(self) -> torch.autocast:
         """Compute matrix products in what the settings say."""
