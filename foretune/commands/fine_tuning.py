@@ -221,6 +221,7 @@ def pretrain(
     utterances: Annotated[
         int | None, typer.Option(min=1, help="Of the corpus instead of the recipe's, for trials.")
     ] = None,
+    device: Device = "cpu",
 ) -> None:
     """Pre-train an encoder of the zoo on the embedded speech, as the one that ships was.
 
@@ -235,6 +236,7 @@ def pretrain(
             work=work,
             steps=steps,
             utterances=utterances,
+            device=device,
             report=lambda stage, step, last, _loss, _watched: show(stage, step, last),
         )
     say(f"wrote {folder}; use it with --model {folder}")

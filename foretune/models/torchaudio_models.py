@@ -224,7 +224,36 @@ def _build(path: Path, builder: str, arguments: Any) -> nn.Module:
             module: nn.Module = build(**arguments)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: arguments of {builder}: {error}") from None
-    return getattr(module, "transcriber", module)
+    encoder: nn.Module = getattr(module, "transcriber", module)
+    for part in encoder.modules():
+        if isinstance(part, torchaudio.models.conformer.ConformerLayer):
+            _keep_padding_silent(part)
+    return encoder
+
+
+def _keep_padding_silent(layer: Any) -> None:
+    """Let a Conformer layer's convolution over time see zeros in padding, as it does beyond the last frame.
+
+    torchaudio masks padding in attention alone, so that an utterance's last frames would depend on how far
+    it is padded, and no two utterances of different length could share a batch.
+    """
+    padding: list[Tensor | None] = [None]
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        padding[0] = args[1] if len(args) > 1 else kwargs.get("key_padding_mask")
+
+    def silence(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if padding[0] is None:
+            return None
+        return (args[0].masked_fill(padding[0][:, None, :], 0.0),)
+
+    layer.register_forward_pre_hook(note, with_kwargs=True)
+    over_time = next(part for part in layer.conv_module.modules() if _is_depthwise(part))
+    over_time.register_forward_pre_hook(silence)
+
+
+def _is_depthwise(part: nn.Module) -> bool:
+    return isinstance(part, nn.Conv1d) and part.groups == part.in_channels > 1
 
 
 def _wrap(where: str, name: str, module: nn.Module, config: dict[str, Any], card: Card) -> ModuleCandidate:

@@ -29,6 +29,7 @@ def pretrain(
     work: Path,
     steps: int | None = None,
     utterances: int | None = None,
+    device: str = "cpu",
     report: Report | None = None,
 ) -> Path:
     """Pre-train an encoder of the zoo and write its folder.
@@ -41,6 +42,7 @@ def pretrain(
         work: folder for checkpoints.
         steps: updates instead of the recipe's (for trials).
         utterances: of the corpus instead of the recipe's (for trials).
+        device: a torch device to train on; the same seed gives other weights on another kind of device.
         report: called with (stage, step, steps, loss, watched figure) now and then.
 
     Returns:
@@ -63,7 +65,7 @@ def pretrain(
         recipe = replace(recipe, steps=steps, first_steps=steps if recipe.first_steps else 0)
     if utterances is not None:
         recipe = replace(recipe, utterances=utterances)
-    return ship(run(recipe, work / name, report or _log), output / name)
+    return ship(run(recipe, work / name, report or _log, device=device), output / name)
 
 
 def _log(stage: str, step: int, steps: int, loss: float, watched: float) -> None:

@@ -58,7 +58,9 @@ class Alignment(PretrainingObjective):
     ) -> tuple[Tensor, float]:
         """Return the loss a frame; watches the geometric mean of a frame's probability, given its word."""
         rng = np.random.default_rng((self._seed, 9, step))
-        values, mask, spoken = self._vary(values, mask, indices, rng)
+        device = values.device
+        values, mask, spoken = self._vary(values.cpu(), mask.cpu(), indices, rng)
+        values, mask = values.to(device), mask.to(device)
         lengths = self.frames(mask)
         logits = self.encoder(values, attention_mask=mask).logits
         letters = logits[..., 1:].log_softmax(-1)
@@ -76,13 +78,14 @@ class Alignment(PretrainingObjective):
                     targets.append(torch.tensor([VOCABULARY[letter] for letter in word.label]))
         of_letters = functional.ctc_loss(
             pad_sequence(segments),
-            torch.cat(targets),
+            torch.cat(targets).to(device),
             torch.tensor([len(segment) for segment in segments]),
             torch.tensor([len(target) for target in targets]),
             reduction="sum",
             zero_infinity=True,  # a word that was spoken in fewer frames than it has letters
         )
-        valid = torch.arange(logits.shape[1]) < lengths[:, None]
+        heard = heard.to(device)
+        valid = torch.arange(logits.shape[1], device=device) < lengths[:, None]
         margin = logits[..., 0] - logits[..., 1:].logsumexp(-1)  # log odds of blank
         of_blank = functional.binary_cross_entropy_with_logits(margin[valid], (~heard[valid]).float())
         frames = sum(len(segment) for segment in segments)
@@ -101,7 +104,7 @@ class Alignment(PretrainingObjective):
             batches: what was learned from; 200 of it are heard.
         """
         self.encoder.eval()
-        total = torch.zeros(len(VOCABULARY))
+        total = torch.zeros(len(VOCABULARY), device=self.encoder.device)
         for index in range(0, batches.utterances, max(1, batches.utterances // _HEARD)):
             values, mask = batches.inputs(np.array([index]))
             total += self.encoder(values, attention_mask=mask).logits[0].softmax(-1).sum(0)

@@ -70,12 +70,15 @@ class AttentionDecoder(PretrainingObjective):
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
     ) -> tuple[Tensor, float]:
         """Cross entropy a character."""
+        device = values.device
         del values, mask, step  # log-mel frames are taken of the waveforms as they are
         waveforms = [self._utterances[index].waveform() for index in indices]
-        mel = self._log_mel(waveforms, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+        mel = self._log_mel(
+            waveforms, sampling_rate=SAMPLE_RATE, return_tensors="pt", device=str(device)
+        ).input_features.to(device)
         target = pad_sequence(
             [self._targets[index] for index in indices], batch_first=True, padding_value=_IGNORED
-        )
+        ).to(device)
         output = self._model(input_features=mel, labels=target)
         written = target != _IGNORED
         accuracy = (output.logits.argmax(-1) == target)[written].float().mean()

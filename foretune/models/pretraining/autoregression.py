@@ -36,7 +36,8 @@ class Autoregression(PretrainingObjective):
         del indices, step  # nothing is drawn, and speech is its own target
         wanted = stack(self.encoder.features(values))[:, AHEAD:]
         hidden = self.encoder(values, attention_mask=mask).last_hidden_state[:, :-AHEAD]
-        valid = torch.arange(wanted.shape[1]) < (self.frames(mask) - AHEAD)[:, None]
+        frames = torch.arange(wanted.shape[1], device=wanted.device)
+        valid = frames < (self.frames(mask) - AHEAD)[:, None]
         loss = (self.head(hidden) - wanted)[valid].abs().mean()
         return loss, explained(loss, wanted[valid])
 

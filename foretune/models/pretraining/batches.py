@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from foretune.tasks.utterance import Utterance
 
@@ -19,12 +20,17 @@ class Batches:
         utterances: what is drawn from, each once an epoch.
         size: utterances a batch.
         seed: draws the order.
+        device: where inputs lie; an accelerator keeps each waveform that it has been given.
     """
 
-    def __init__(self, utterances: Sequence[Utterance], size: int, seed: int) -> None:
+    def __init__(
+        self, utterances: Sequence[Utterance], size: int, seed: int, *, device: str | torch.device = "cpu"
+    ) -> None:
         self._waveforms = [np.asarray(utterance.audio) for utterance in utterances]
         self._size = size
         self._seed = seed
+        self._device = torch.device(device)
+        self._kept: dict[int, Tensor] = {}
         self._epoch = -1
         self._order: list[NDArray[np.int64]] = []
 
@@ -54,15 +60,20 @@ class Batches:
 
     def inputs(self, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return normalised waveforms (batch, samples) and their mask of valid samples, int64."""
-        waveforms = [self._waveforms[index].astype(np.float32) for index in indices]
-        longest = max(len(samples) for samples in waveforms)
-        values = torch.zeros(len(waveforms), longest)
-        mask = torch.zeros(len(waveforms), longest, dtype=torch.int64)
-        for row, samples in enumerate(waveforms):
-            normalised = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-            values[row, : len(samples)] = torch.from_numpy(normalised)
-            mask[row, : len(samples)] = 1
-        return values, mask
+        waveforms = [self._normalised(int(index)) for index in indices]
+        lengths = torch.tensor([len(waveform) for waveform in waveforms], device=self._device)
+        values = pad_sequence(waveforms, batch_first=True)
+        return values, (torch.arange(values.shape[1], device=self._device) < lengths[:, None]).long()
+
+    def _normalised(self, index: int) -> Tensor:
+        if index in self._kept:
+            return self._kept[index]
+        samples = self._waveforms[index].astype(np.float32)
+        normalised = torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))
+        if self._device.type == "cpu":
+            return normalised
+        self._kept[index] = normalised.to(self._device)
+        return self._kept[index]
 
 
 def span_mask(valid: Tensor, *, probability: float, length: int, rng: np.random.Generator) -> Tensor:
@@ -75,7 +86,7 @@ def span_mask(valid: Tensor, *, probability: float, length: int, rng: np.random.
         rng: draws the spans.
 
     Returns:
-        bool, shape (batch, longest); no frame beyond the valid ones is masked.
+        bool, shape (batch, longest), on the CPU; no frame beyond the valid ones is masked.
     """
     mask = torch.zeros(len(valid), int(valid.max()), dtype=torch.bool)
     for row, frames in enumerate(valid.tolist()):

@@ -59,7 +59,7 @@ def mix(values: Tensor, mask: Tensor, rng: np.random.Generator) -> Tensor:
         place = int(rng.integers(0, length - span + 1))
         start = int(rng.integers(0, lengths[other] - span + 1))
         if rng.random() < 0.1:
-            added = torch.from_numpy(rng.standard_normal(span)).float()
+            added = torch.from_numpy(rng.standard_normal(span)).float().to(values.device)
             decibels = rng.uniform(0, 20)
         else:
             added, decibels = values[other, start : start + span], rng.uniform(-5, 5)

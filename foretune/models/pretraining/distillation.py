@@ -44,7 +44,7 @@ class SelfDistillation(PretrainingObjective):
         lengths = self.frames(mask)
         wanted = self.targets(values, mask, lengths)
         rng = np.random.default_rng((self._seed, 12, step))
-        masked = span_mask(lengths, probability=0.6, length=5, rng=rng)
+        masked = span_mask(lengths, probability=0.6, length=5, rng=rng).to(values.device)
         hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
         loss = functional.mse_loss(self.head(hidden[masked]), wanted[masked])
         variance = wanted[masked].var(0).mean()
@@ -66,7 +66,7 @@ class SelfDistillation(PretrainingObjective):
         """
         self.teacher.eval()
         states = self.teacher(values, attention_mask=mask, output_hidden_states=True).hidden_states
-        valid = (torch.arange(states[0].shape[1]) < lengths[:, None]).unsqueeze(-1)
+        valid = (torch.arange(states[0].shape[1], device=lengths.device) < lengths[:, None]).unsqueeze(-1)
         count = valid.sum(1, keepdim=True)
         normed = []
         for state in states[-self._top :]:

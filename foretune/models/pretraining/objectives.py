@@ -48,8 +48,8 @@ class PretrainingObjective(nn.Module, ABC):
         """Return the loss of a batch and a figure to watch, in [0, 1].
 
         Args:
-            values: normalised waveforms, shape (batch, samples).
-            mask: valid samples, shape (batch, samples).
+            values: normalised waveforms, shape (batch, samples), on the objective's device.
+            mask: valid samples, shape (batch, samples), there too.
             indices: which utterances of the corpus these are, shape (batch,).
             step: the update's number, which seeds what is drawn.
         """
@@ -109,15 +109,16 @@ class Hubert(PretrainingObjective):
         masked = span_mask(
             lengths, probability=0.6, length=5, rng=np.random.default_rng((self._seed, 7, step))
         )
-        hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
-        logits = self.head(hidden)
         wanted = torch.zeros(masked.shape, dtype=torch.int64)
         for row, index in enumerate(indices):
             target = torch.from_numpy(self._targets[index])[: masked.shape[1]]
             wanted[row, : len(target)] = target
+        masked, wanted = masked.to(values.device), wanted.to(values.device)
+        hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
+        logits = self.head(hidden)
         loss = functional.cross_entropy(logits[masked], wanted[masked])
         if self._unmasked:
-            heard = (torch.arange(masked.shape[1]) < lengths[:, None]) & ~masked
+            heard = (torch.arange(masked.shape[1], device=lengths.device) < lengths[:, None]) & ~masked
             others = functional.cross_entropy(logits[heard], wanted[heard])
             loss = (1 - self._unmasked) * loss + self._unmasked * others
         return loss, float((logits.argmax(-1) == wanted)[masked].float().mean())
@@ -147,12 +148,14 @@ class Wav2Vec2(PretrainingObjective):
         lengths = self.frames(mask)
         rng = np.random.default_rng((self._seed, 8, step))
         masked = span_mask(lengths, probability=0.6, length=5, rng=rng)
+        negatives = self._draw(masked, rng).to(values.device)
+        masked = masked.to(values.device)
         self._model.set_gumbel_temperature(max(2.0 * (0.5 / 2.0) ** (step / self._steps), 0.5))
         output = self._model(
             values,
             attention_mask=mask,
             mask_time_indices=masked,
-            sampled_negative_indices=self._draw(masked, rng),
+            sampled_negative_indices=negatives,
         )
         with torch.no_grad():
             similarity = functional.cosine_similarity(
@@ -160,7 +163,8 @@ class Wav2Vec2(PretrainingObjective):
                 output.projected_quantized_states[masked][None],
                 dim=-1,
             )
-            accuracy = (similarity.argmax(-1) == torch.arange(len(similarity))).float().mean()
+            own = torch.arange(len(similarity), device=similarity.device)
+            accuracy = (similarity.argmax(-1) == own).float().mean()
         return output.loss / masked.sum(), float(accuracy)
 
     def _draw(self, masked: Tensor, rng: np.random.Generator) -> Tensor:
@@ -202,9 +206,9 @@ class Ctc(PretrainingObjective):
         targets = [self._targets[index] for index in indices]
         loss = functional.ctc_loss(
             log_probs.transpose(0, 1),
-            torch.cat(targets),
+            torch.cat(targets).to(values.device),
             self.frames(mask),
-            torch.tensor([len(target) for target in targets]),
+            torch.tensor([len(target) for target in targets], device=values.device),
             zero_infinity=True,
         )
         return loss, float((log_probs.argmax(-1) != 0).float().mean())
@@ -228,7 +232,8 @@ class SpeakerClassification(PretrainingObjective):
         """Cross entropy; watches the accuracy."""
         del step
         hidden = self.encoder(values, attention_mask=mask).last_hidden_state
-        valid = (torch.arange(hidden.shape[1]) < self.frames(mask)[:, None]).unsqueeze(-1)
+        frames = torch.arange(hidden.shape[1], device=hidden.device)
+        valid = (frames < self.frames(mask)[:, None]).unsqueeze(-1)
         logits = self.head((hidden * valid).sum(1) / valid.sum(1))
-        target = torch.from_numpy(self._targets[indices])
+        target = torch.from_numpy(self._targets[indices]).to(logits.device)
         return functional.cross_entropy(logits, target), float((logits.argmax(-1) == target).float().mean())

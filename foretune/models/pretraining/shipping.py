@@ -32,7 +32,7 @@ def ship(trained: Trained, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     encoder = trained.objective.encoder
     weights = {
-        name: value.detach().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
+        name: value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
         for name, value in encoder.state_dict().items()
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -78,7 +78,7 @@ def _card(trained: Trained, weights: Path) -> dict[str, object]:
             for progress in trained.progress
         ],
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "provenance": provenance().model_dump(),
+        "provenance": provenance(str(next(trained.objective.parameters()).device)).model_dump(),
     }
 
 

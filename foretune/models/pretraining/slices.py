@@ -55,7 +55,7 @@ class SliceReconstruction(PretrainingObjective):
         """Mean absolute error on masked frames, and a tenth of the share of codewords not in use."""
         del indices
         rng = np.random.default_rng((self._seed, 10, step))
-        masked = span_mask(self.frames(mask), probability=0.4, length=SLICE, rng=rng)
+        masked = span_mask(self.frames(mask), probability=0.4, length=SLICE, rng=rng).to(values.device)
         self.quantiser.temperature = max(2.0 * (0.5 / 2.0) ** (step / self._steps), 0.5)
         hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
         codewords, perplexity = self.quantiser(hidden, mask_time_indices=masked)

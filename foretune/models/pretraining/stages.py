@@ -67,24 +67,25 @@ _SUPERVISED: dict[str, Callable[[Recipe, Sequence[Utterance]], PretrainingObject
 _OF_CLUSTERS: dict[str, type[Hubert]] = {"hubert": Hubert, "wavlm": Denoising}
 
 
-def run(recipe: Recipe, work: Path, report: Report) -> Trained:
+def run(recipe: Recipe, work: Path, report: Report, *, device: str = "cpu") -> Trained:
     """Speak the corpus, train by the recipe, and return the encoder.
 
     Args:
         recipe: what to do.
         work: folder for checkpoints, which are resumed from; an earlier stage's lies beside it.
         report: called with (stage, step, steps, loss, watched figure) at every checkpoint.
+        device: a torch device to train on.
     """
     speak = alignment_corpus if recipe.objective == "alignment" else pretraining_corpus
     utterances = speak(recipe.utterances)
-    batches = Batches(utterances, recipe.batch, recipe.seed)
+    batches = Batches(utterances, recipe.batch, recipe.seed, device=device)
 
     def fit(objective: PretrainingObjective, stage: str, steps: int) -> Progress:
         checkpoint = work / f"{stage}.safetensors"
         if recipe.goes_on_from:
             _take_over(work.parent / recipe.goes_on_from / checkpoint.name, checkpoint)
         return train(
-            objective,
+            objective.to(device),
             batches,
             steps=steps,
             schedule=max(recipe.schedule, steps),
@@ -95,7 +96,7 @@ def run(recipe: Recipe, work: Path, report: Report) -> Trained:
         )
 
     if recipe.objective in _OF_CLUSTERS:
-        return _clusters(recipe, utterances, fit)
+        return _clusters(recipe, utterances, fit, device)
     objective = make_objective(recipe, utterances)
     progress = fit(objective, "training", recipe.steps)
     if isinstance(objective, Alignment):
@@ -125,13 +126,13 @@ def _take_over(earlier: Path, checkpoint: Path) -> None:
         unfinished.replace(checkpoint)
 
 
-def _clusters(recipe: Recipe, utterances: list[Utterance], fit: Fit) -> Trained:
+def _clusters(recipe: Recipe, utterances: list[Utterance], fit: Fit, device: str) -> Trained:
     """Learn clusters of MFCC or of a shipped encoder's middle layer; then, where asked for, better ones.
 
     With a second iteration these are clusters of the middle layer of the model that learned the first.
     """
     if recipe.targets:
-        teacher = load_candidate(recipe.targets)
+        teacher = load_candidate(recipe.targets, device=device)
         states = hidden(teacher.module, teacher.num_layers // 2, utterances)
         targets = cluster(states, _SECOND_CLUSTERS, recipe.seed)
         objective = make_predictor(recipe, targets, _SECOND_CLUSTERS)

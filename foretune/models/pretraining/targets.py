@@ -47,7 +47,7 @@ def mfcc(utterances: Sequence[Utterance], grid: FrameGrid) -> list[NDArray[np.fl
 def hidden(encoder: nn.Module, layer: int, utterances: Sequence[Utterance]) -> list[NDArray[np.float32]]:
     """Return one layer's hidden states, one array (frames, dimension) an utterance."""
     features: dict[int, NDArray[np.float32]] = {}
-    batches = Batches(utterances, 1, 0)
+    batches = Batches(utterances, 1, 0, device=next(encoder.parameters()).device)
     order = np.argsort([len(np.asarray(utterance.audio)) for utterance in utterances], kind="stable")
     encoder.eval()
     with torch.inference_mode():
@@ -57,7 +57,7 @@ def hidden(encoder: nn.Module, layer: int, utterances: Sequence[Utterance]) -> l
             output = encoder(values, attention_mask=mask, output_hidden_states=True)
             lengths = encoder._get_feat_extract_output_lengths(mask.sum(-1))  # type: ignore[operator]
             for row, index in enumerate(indices):
-                features[int(index)] = output.hidden_states[layer][row, : lengths[row]].numpy()
+                features[int(index)] = output.hidden_states[layer][row, : lengths[row]].cpu().numpy()
     encoder.train()
     return [features[index] for index in range(len(utterances))]
 

@@ -77,7 +77,7 @@ def train(
             group["lr"] = learning_rate * _schedule(step / schedule)
         indices = batches[step]
         values, mask = batches.inputs(indices)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[] if values.device.type == "cpu" else [values.device]):
             torch.manual_seed(seed * 1_000_003 + step)
             loss, watched = objective.loss(values, mask, indices, step)
         optimiser.zero_grad()
@@ -141,7 +141,7 @@ def _load(
     )
     for name, weight in named.items():
         optimiser.state[weight] = {
-            key: tensors[f"optimiser/{key}/{name}"]
+            key: tensors[f"optimiser/{key}/{name}"].to(weight.device)
             for key in ("step", "exp_avg", "exp_avg_sq")
             if f"optimiser/{key}/{name}" in tensors
         }

@@ -40,6 +40,7 @@ class Transducer(PretrainingObjective):
         self.prediction = nn.GRU(joined, joined, batch_first=True)
         self.joint = nn.Linear(joined, len(CHARACTERS) + 1)
         self._utterances = utterances
+        self._heard: dict[int, Tensor] = {}
         self._targets = [
             torch.tensor([CHARACTERS.index(letter) + 1 for letter in utterance.text or ""])
             for utterance in utterances
@@ -52,15 +53,16 @@ class Transducer(PretrainingObjective):
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
     ) -> tuple[Tensor, float]:
         """Transducer loss a character."""
+        device = values.device
         del values, mask, step  # filter banks are taken of the waveforms as they are
-        features = [self._features(self._utterances[index]) for index in indices]
-        lengths = torch.tensor([len(frames) for frames in features])
+        features = [self._features(int(index)).to(device) for index in indices]
+        lengths = torch.tensor([len(frames) for frames in features], device=device)
         hidden, _ = self.encoder(pad_sequence(features, batch_first=True), lengths)
         targets = [self._targets[index] for index in indices]
-        written = pad_sequence(targets, batch_first=True)
+        written = pad_sequence(targets, batch_first=True).to(device)
         history = self.embedding(nn.functional.pad(written, (1, 0)))  # nothing written yet: as a blank
         joined = self.from_encoder(hidden)[:, :, None] + self.prediction(history)[0][:, None]
-        counts = torch.tensor([len(target) for target in targets])
+        counts = torch.tensor([len(target) for target in targets], device=device)
         losses = torchaudio.functional.rnnt_loss(
             self.joint(torch.tanh(joined)),
             written.int(),
@@ -89,10 +91,13 @@ class Transducer(PretrainingObjective):
         """Return nothing: config.json tells the features."""
         return {}
 
-    def _features(self, utterance: Utterance) -> Tensor:
-        banks = (filter_banks(utterance, self._bands) - self.mean) / self.std
-        count = len(banks) // STACKED
-        return banks[: count * STACKED].reshape(count, -1)
+    def _features(self, index: int) -> Tensor:
+        """Return an utterance's stacked filter banks, (frames, width), computed when first asked for."""
+        if index not in self._heard:
+            banks = (filter_banks(self._utterances[index], self._bands) - self.mean) / self.std
+            count = len(banks) // STACKED
+            self._heard[index] = banks[: count * STACKED].reshape(count, -1)
+        return self._heard[index]
 
 
 def filter_banks(utterance: Utterance, bands: int) -> Tensor:

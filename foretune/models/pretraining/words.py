@@ -51,5 +51,5 @@ class WordClassification(PretrainingObjective):
                 means.append(hidden[row, begin : max(end, begin + 1)].mean(0))
                 classes.append(self._classes[word.label])
         logits = self.head(torch.stack(means))
-        target = torch.tensor(classes)
+        target = torch.tensor(classes, device=logits.device)
         return functional.cross_entropy(logits, target), float((logits.argmax(-1) == target).float().mean())
