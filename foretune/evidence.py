@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from foretune.cache import VERSION, BusyError, Folder, Pace, canonical, content_hash
 from foretune.estimators import Estimator, Moments, Reservoir, Samples
+from foretune.estimators.labels import Encoded
 from foretune.estimators.validation import all_finite, as_features
 from foretune.extraction import (
     OVERLAP_SECONDS,
@@ -151,18 +152,20 @@ class Evidence:
             InputError: a feature cannot be used; the message names model and layer.
         """
         start = time.perf_counter()
+        labels = None if piece.labels is None else Encoded.of(piece.labels, "labels")
+        groups = Encoded.of(piece.groups, "groups")
         # of all layers at once where one look at each would be a wait for the device
         finite = bool(piece.features) and all_finite(piece.features)
         layer = 0
         try:
             for layer, moments in enumerate(self.moments):
-                groups = piece.groups if moments.grouped else None
-                moments.update(piece.features[layer], piece.labels, groups, finite=finite)
+                own = groups if moments.grouped else None
+                moments.update(piece.features[layer], labels, own, finite=finite)
             for layer, moments in enumerate(self.class_moments):
-                moments.update(piece.features[layer], piece.labels, finite=finite)
+                moments.update(piece.features[layer], labels, finite=finite)
             updated = time.perf_counter()
             for layer, reservoir in enumerate(self.reservoirs):
-                reservoir.update(piece.features[layer], piece.labels, piece.groups)
+                reservoir.update(piece.features[layer], labels, groups)
         except ValueError as error:
             raise InputError(f"{self.model}: layer {layer}: {error}; the weights may be damaged") from None
         self.rows += len(piece.groups)
