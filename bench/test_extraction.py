@@ -62,7 +62,29 @@ MEMORY_GROWTH = 0.05
 """Most that the peak of memory grows from 10 minutes of speech to 10 hours."""
 
 
-LENGTHS = (0.9, 1.2, 1.4, 1.5, 1.6, 1.7, 1.7, 1.8, 1.8, 1.9, 2.0, 2.0, 2.1, 2.3, 2.5, 2.8, 3.2, 3.5, 3.8, 4.5, 7.5)
+LENGTHS = (
+    0.9,
+    1.2,
+    1.4,
+    1.5,
+    1.6,
+    1.7,
+    1.7,
+    1.8,
+    1.8,
+    1.9,
+    2.0,
+    2.0,
+    2.1,
+    2.3,
+    2.5,
+    2.8,
+    3.2,
+    3.5,
+    3.8,
+    4.5,
+    7.5,
+)
 """Seconds of the utterances in half an hour of that real speech: their quantiles, in steps of a twentieth."""
 
 PRODUCT = 8192
@@ -326,7 +348,9 @@ def described(utterances: Sequence[Utterance]) -> str:
     """Return what an encoder is played, in words."""
     length = sum(samples(utterance) for utterance in utterances) / SAMPLE_RATE
     of_files = not isinstance(utterances[0].audio, np.ndarray)
-    return f"{length:.0f} s of {'real speech' if of_files else 'seeded noise'} in {len(utterances)} utterances"
+    return (
+        f"{length:.0f} s of {'real speech' if of_files else 'seeded noise'} in {len(utterances)} utterances"
+    )
 
 
 def named(device: torch.device) -> str:

@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 
 from foretune.extraction import extract
 from foretune.extraction.precision import relative_difference
@@ -41,7 +40,9 @@ def corpus(task: str) -> TaskData:
     utterances = []
     for number in range(15):
         seconds = 0.6 + 0.05 * (number % 5)
-        spans = tuple(Span(*bounds, "abc"[int(10 * bounds[0]) % 3]) for bounds in pairwise((0.0, 0.1, 0.2, 0.3)))
+        spans = tuple(
+            Span(*bounds, "abc"[int(10 * bounds[0]) % 3]) for bounds in pairwise((0.0, 0.1, 0.2, 0.3))
+        )
         utterances.append(
             Utterance(
                 f"u{number}",

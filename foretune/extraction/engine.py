@@ -15,7 +15,7 @@ from foretune.tasks.utterance import SAMPLE_RATE, Utterance
 from .batches import batches_by_length, default_batch_seconds, samples
 from .precision import CHECKED, autocast, check_precision, compare_with_float32
 from .reading import ACCELERATOR_READERS, READERS, Waveforms, read_ahead
-from .streams import in_streams, one_ahead, streams_of
+from .streams import in_streams, one_ahead, queues, streams_of
 from .windows import WINDOW_SECONDS, cut, join, longest_whole
 
 Progress = Callable[[float, float], None]
@@ -101,24 +101,25 @@ def extract(
             lengths = states.lengths.to("cpu", non_blocking=own.device.type == "cuda")
         return indices, replace(states, lengths=lengths), _Done(own.device)
 
-    accelerated = candidate.device.type != "cpu" and candidate.copies
+    queued = queues(candidate)
+    ahead = queued and candidate.copies  # its inputs may be made in other threads
 
     def made_of(waveforms: Waveforms) -> _Speech:
         whole = len(cut(candidate, len(waveforms[0]), window_seconds)) == 1
-        return _Speech(waveforms, candidate.batch(waveforms) if accelerated and whole else None)
+        return _Speech(waveforms, candidate.batch(waveforms) if ahead and whole else None)
 
     read = read_ahead(
         candidate,
         utterances,
         batches[skip_batches:],
         made_of,
-        readers=ACCELERATOR_READERS if accelerated else READERS,
+        readers=ACCELERATOR_READERS if ahead else READERS,
     )
     items = ((place == 0, *batch) for place, batch in enumerate(read))
     # of all batches, also those left out: a run that goes on computes as one that was never interrupted
     streams = min(streams_of(candidate), len(batches))
     begun = in_streams(candidate, items, begin, streams)
-    if candidate.device.type == "cuda":
+    if queued:
         begun = one_ahead(begun)
     start = time.perf_counter()
     for indices, states, done_there in begun:

@@ -79,6 +79,11 @@ def in_streams(
         torch.set_num_threads(threads)  # the number that later threads begin with is the process's
 
 
+def queues(candidate: Candidate) -> bool:
+    """Return whether a candidate's device computes by itself what it has been given, as a GPU does."""
+    return candidate.device.type == "cuda"
+
+
 def one_ahead(results: Iterable[_Result]) -> Iterator[_Result]:
     """Yield each result when the next one has been begun: an accelerator has work while its caller is busy.
 

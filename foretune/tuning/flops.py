@@ -51,7 +51,6 @@ def flops_of_update(module: Tunable, batch: Any, lengths: Tensor, targets: Seque
         targets: label or transcript of each utterance.
     """
 
-
     def update() -> None:
         loss = module.head.loss(module(batch, lengths).float(), lengths, targets)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from foretune.extraction import batches_by_length, extract, samples
+from foretune.extraction import batches_by_length, engine, extract, samples
+from foretune.extraction.batches import cuda_batch_seconds
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from foretune.extraction import LARGEST_DIFFERENCE, extract
-from foretune.extraction.precision import relative_difference
+from foretune.extraction.precision import CHECKED, relative_difference
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
 

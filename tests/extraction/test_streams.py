@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from foretune.extraction import extract
-from foretune.extraction.streams import copy_of, in_streams, streams_of
+from foretune.extraction.streams import copy_of, in_streams, one_ahead, streams_of
 from foretune.models.huggingface import load_folder
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance

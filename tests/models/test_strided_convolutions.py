@@ -8,6 +8,9 @@ import torch
 from torch import nn
 from transformers import AutoModel, HubertConfig, Wav2Vec2Config
 
+from foretune.models import convolutional
+from foretune.models.candidate import Card
+from foretune.models.convolutional import ConvolutionalCandidate
 from foretune.models.strided_convolutions import StridedConvolutions
 
 RTOL = 2e-5  # of the largest feature; float32, sums of a few hundred numbers in another order
@@ -154,7 +157,9 @@ def test_a_candidates_features_are_the_same_on_the_way_of_a_gpu(norm, monkeypatc
     )
     candidate = ConvolutionalCandidate("h", AutoModel.from_config(config), Card("hubert"), normalise=True)
     rng = np.random.default_rng(0)
-    batch = candidate.batch([rng.standard_normal(count).astype(np.float32) for count in (9_000, 4_321, 6_007)])
+    batch = candidate.batch(
+        [rng.standard_normal(count).astype(np.float32) for count in (9_000, 4_321, 6_007)]
+    )
     with torch.inference_mode():
         expected = candidate.forward(batch)
         monkeypatch.setattr(convolutional, "padded_convolutions_serve", lambda waveforms: True)

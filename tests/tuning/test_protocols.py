@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from foretune.models import load_candidate
 from foretune.models.candidate import HiddenStates
@@ -290,7 +292,7 @@ def test_the_same_seed_gives_the_same_metrics(protocol, asr, spelled_few):
 
 
 def test_recurrent_layers_take_gradients_on_any_device(emotion):
-    """cuDNN takes none of them in the mode of evaluation."""
+    """CuDNN takes none of them in the mode of evaluation."""
     candidate = load_candidate("apc-untrained")
     with torch.no_grad():
         before = candidate.forward_from_features(*front_end_of(candidate)).layers[-1]
