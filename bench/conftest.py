@@ -84,7 +84,7 @@ FIGURES = pytest.StashKey[list[str]]()
 
 @pytest.fixture
 def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Show a line at once, and again when the session ends; what a session that is cut off has shown stays."""
+    """Show a line at once, and again when the session ends: one that is cut off has shown it."""
     said = pytestconfig.stash.setdefault(FIGURES, [])
     terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
     capture = pytestconfig.pluginmanager.get_plugin("capturemanager")

@@ -2,10 +2,10 @@
 
 By default tiny encoders on noise, which takes a moment; `--full` builds encoders of real size from their
 configurations (random weights: speed does not depend on them) and plays them real speech of mixed lengths,
-from a folder beside the repository (some minutes; skipped where there is none). With `--full --device cuda` they
-run on a GPU, in float32 and under bfloat16 autocast, in a minute: on ten minutes of speech, of large encoders on
-four, or on noise of the same lengths where there is no speech, which costs the same. There, too, is told which
-part of the rate of a bare matrix product each way reaches.
+from a folder beside the repository (some minutes; skipped where there is none). With `--full --device cuda`
+they run on a GPU, in float32 and under bfloat16 autocast, in a minute: on ten minutes of speech, of large
+encoders on four, or on noise of the same lengths where there is no speech, which costs the same. There, too,
+is told which part of the rate of a bare matrix product each way reaches.
 
 All sides of a comparison run in turn, in one process, and each counts by its fastest round; the ratios are in
 `extra_info`.
@@ -266,7 +266,7 @@ class Cost(NamedTuple):
 def least(
     ways: dict[str, Callable[[], object]], rounds: int, device: torch.device, enough: float = float("inf")
 ) -> dict[str, Cost]:
-    """Return what each way costs in its best round, all ways in turn; no round is begun after `enough` seconds."""
+    """Return what each way costs in its best round, all in turn; none is begun after `enough` seconds."""
     costs = dict.fromkeys(ways, Cost(float("inf"), float("inf")))
     start = time.perf_counter()
     for number in range(rounds):
@@ -320,7 +320,7 @@ def peak_rate(device: torch.device, dtype: str, size: int) -> float:
 
 
 def useful_operations(candidate: Candidate, utterances: Sequence[Utterance]) -> float:
-    """Return the operations of one forward pass over speech without any padding but what the encoder asks for.
+    """Return the operations of one forward pass over speech, padded only as the encoder asks for.
 
     Counted of two lengths of noise; between and beyond them as the length and its square. Whatever a way
     computes on top of that counts as time lost.
@@ -358,7 +358,7 @@ def named(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def test_speed(
+def test_speed(  # noqa: PLR0917 (fixtures)
     encoder: str,
     dtype: str,
     full: bool,
@@ -418,7 +418,7 @@ def test_speed(
 
 
 @pytest.mark.parametrize("task", ["emotion_recognition", "asr"])
-def test_overhead(
+def test_overhead(  # noqa: PLR0917 (fixtures)
     task: str,
     dtype: str,
     full: bool,

@@ -178,7 +178,7 @@ class Evidence:
     def settle(self, candidate: Candidate) -> None:
         """Wait for the sums that a GPU still has to do, once the pass is over.
 
-        Those of earlier batches are done beside the forward passes of later ones, in whose seconds they count.
+        Those of earlier batches are done beside later ones' forward passes, in whose seconds they count.
         """
         if candidate.device.type == "cuda":
             start = time.perf_counter()

@@ -50,7 +50,7 @@ class Rows:
         return dataclasses.replace(self, mask=send(self.mask, device), means=means, where=where)
 
     def select(self, hidden: Tensor) -> Tensor:
-        """Return the samples (N, D) of one layer's hidden states (batch, frames, D), on the device of `to`."""
+        """Return the samples (N, D) of one layer's hidden states (batch, frames, D), on `to`'s device."""
         if self.pooled:
             # where, not a product: padding may hold anything
             total = torch.where(self.mask[:, :, None], hidden, 0).sum(dim=1, dtype=torch.float64)
@@ -64,7 +64,7 @@ class Rows:
         return (summed[:, :-1] / summed[:, -1:]).float()
 
     def _where(self) -> tuple[Tensor, ...]:
-        """Return row and column of each frame that counts; on an accelerator a mask would have to be waited for."""
+        """Return row and column of each frame that counts; a mask on a device has to be waited for."""
         return self.mask.nonzero(as_tuple=True) if self.where is None else self.where
 
 

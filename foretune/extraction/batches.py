@@ -22,7 +22,7 @@ ACCELERATOR_BATCH_SECONDS = 60.0
 """Default budget elsewhere, at least."""
 
 SECONDS_A_GIBIBYTE = 4.0
-"""Budget for each GiB of a GPU's memory: the convolutions' first output, the greatest that there is, takes some
+"""Budget for each GiB of a GPU's memory: the convolutions' first output, the greatest there is, takes some
 30 MiB a second in all. Of 16 GiB on, more than the least."""
 
 MOST_ACCELERATOR_BATCH_SECONDS = 240.0

@@ -146,7 +146,7 @@ class _Done:
     def __init__(self, device: torch.device) -> None:
         self._event: torch.cuda.Event | None = None
         if device.type == "cuda":
-            self._event = torch.cuda.Event()
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record(torch.cuda.current_stream(device))
 
     def wait(self) -> None:
@@ -156,7 +156,7 @@ class _Done:
 
 
 def _first(states: HiddenStates, other: HiddenStates) -> HiddenStates:
-    """Return the first utterances of a batch, as many as there are in the other, which holds the same ones."""
+    """Return the first utterances of a batch, as many as the other holds of the same ones."""
     rows, frames = other.layers[0].shape[:2]
     return HiddenStates([layer[:rows, :frames] for layer in states.layers], states.lengths[:rows])
 

@@ -1,7 +1,7 @@
 """Reading ahead: while a batch goes through the candidate, threads decode and resample the next ones.
 
-Where an accelerator does the rest, they make the candidate's inputs, too (log-mel features, say), and send them
-there: all that the host has to compute is done before its batch's turn comes.
+Where an accelerator does the rest, they make the candidate's inputs, too (log-mel features, say), and send
+them there: all that the host has to compute is done before its batch's turn comes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read_ahead(
     waiting: deque[tuple[list[int], Future[_Made]]] = deque()
 
     def collect(futures: list[Future[NDArray[np.float32]]]) -> _Made:
-        # these were submitted before this, so all of them are done or at work: the pool cannot wait for itself
+        # these were submitted before this, so all are done or at work: the pool cannot wait for itself
         return make([future.result() for future in futures])
 
     try:

@@ -12,8 +12,8 @@ so the norm becomes part of the filters.
 A waveform is convolved in stretches of `STRETCH` frames: what the first layers give, hundreds of numbers for
 each sample of the waveform, stays in the cache and in memory that is there already.
 
-An accelerator wants the opposite: many waveforms in one operation. There the convolutions run as they are, over
-padded waveforms, and the group norm over time takes its mean and variance of each waveform's own frames.
+An accelerator wants the opposite: many waveforms in one operation. There the convolutions run as they are,
+over padded waveforms, and the group norm over time takes its mean and variance of each waveform's own frames.
 """
 
 from __future__ import annotations

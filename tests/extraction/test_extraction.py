@@ -117,7 +117,7 @@ def test_a_budget_must_be_positive(frame_statistics, utterances):
 
 @pytest.fixture
 def like_a_gpu(monkeypatch, frame_statistics):
-    """A candidate that goes the way of those on a GPU, on the CPU: inputs made ahead, one batch begun ahead."""
+    """A candidate that goes the way of a GPU on the CPU: inputs made and one batch begun ahead."""
     monkeypatch.setattr(engine, "queues", lambda candidate: True)
 
     class LikeOnAGpu(frame_statistics):
@@ -136,7 +136,7 @@ def like_a_gpu(monkeypatch, frame_statistics):
 
 @pytest.mark.parametrize("window_seconds", [0.3, 30.0])
 @pytest.mark.parametrize("batch_seconds", [0.001, 1.0, 100.0])
-def test_the_way_of_a_gpu_gives_the_same(
+def test_the_way_of_a_gpu_gives_the_same(  # noqa: PLR0917 (fixtures)
     like_a_gpu, frame_statistics, utterances, monkeypatch, batch_seconds, window_seconds
 ):
     settings = {"batch_seconds": batch_seconds, "window_seconds": window_seconds}
