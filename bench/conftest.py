@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -76,6 +76,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _task_name(item: pytest.Item) -> object:
     callspec = getattr(item, "callspec", None)
     return None if callspec is None else callspec.params.get("task_name")
+
+
+FIGURES = pytest.StashKey[list[str]]()
+"""Lines that tests have to say of what they measured."""
+
+
+@pytest.fixture
+def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Show a line at once, and again when the session ends: one that is cut off has shown it."""
+    said = pytestconfig.stash.setdefault(FIGURES, [])
+    terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+
+    def tell_(line: str) -> None:
+        said.append(line)
+        if terminal is not None and capture is not None:
+            with capture.global_and_fixture_disabled():
+                terminal.ensure_newline()
+                terminal.write_line(line)
+
+    return tell_
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show again what the session measured."""
+    if said := config.stash.get(FIGURES, []):
+        terminalreporter.section("figures")
+        for line in said:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)

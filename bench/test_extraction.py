@@ -2,7 +2,10 @@
 
 By default tiny encoders on noise, which takes a moment; `--full` builds encoders of real size from their
 configurations (random weights: speed does not depend on them) and plays them real speech of mixed lengths,
-from a folder beside the repository (some minutes; skipped where there is none).
+from a folder beside the repository (some minutes; skipped where there is none). With `--full --device cuda`
+they run on a GPU, in float32 and under bfloat16 autocast, in a minute: on ten minutes of speech, of large
+encoders on four, or on noise of the same lengths where there is no speech, which costs the same. There, too,
+is told which part of the rate of a bare matrix product each way reaches.
 
 All sides of a comparison run in turn, in one process, and each counts by its fastest round; the ratios are in
 `extra_info`.
@@ -10,12 +13,14 @@ All sides of a comparison run in turn, in one process, and each counts by its fa
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,13 +29,14 @@ import pytest
 import torch
 from torch import nn
 
-from foretune.extraction import extract, samples
+from foretune.extraction import default_batch_seconds, extract, samples
 from foretune.models.candidate import Candidate, Card
 from foretune.models.convolutional import ConvolutionalCandidate
 from foretune.models.whisper import WhisperCandidate
 from foretune.scoring import Prepared, prepare
 from foretune.tasks import get_task
 from foretune.tasks.utterance import SAMPLE_RATE, Span, TaskData, Utterance
+from foretune.tuning.flops import flops_of
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -54,6 +60,38 @@ ENOUGH_SECONDS = 1_800
 
 MEMORY_GROWTH = 0.05
 """Most that the peak of memory grows from 10 minutes of speech to 10 hours."""
+
+
+LENGTHS = (
+    0.9,
+    1.2,
+    1.4,
+    1.5,
+    1.6,
+    1.7,
+    1.7,
+    1.8,
+    1.8,
+    1.9,
+    2.0,
+    2.0,
+    2.1,
+    2.3,
+    2.5,
+    2.8,
+    3.2,
+    3.5,
+    3.8,
+    4.5,
+    7.5,
+)
+"""Seconds of the utterances in half an hour of that real speech: their quantiles, in steps of a twentieth."""
+
+PRODUCT = 8192
+"""Rows and columns of the matrices whose product is the measure of a GPU's rate."""
+
+ENOUGH_TO_TIME = 2.0
+"""Seconds on a GPU after which no further round of a comparison is begun."""
 
 
 class Encoder(NamedTuple):
@@ -94,11 +132,13 @@ SMALL = {
 }
 FULL = {
     "wav2vec2-base": Encoder("wav2vec2", {}, 1_800),
-    "hubert-base": Encoder("hubert", {}, 60),
     "wav2vec2-large": Encoder("wav2vec2", _LARGE | _STABLE, 24),
     # every utterance is a window of 30 s to it, so that there is nothing to gain by batches
     "whisper-base": Encoder("whisper", _WHISPER, 24, gated=False),
+    "hubert-base": Encoder("hubert", {}, 60),  # last: what scores add is measured of it, too
 }
+ACCELERATED_SECONDS = {"wav2vec2-base": 600, "hubert-base": 600, "wav2vec2-large": 240, "whisper-base": 240}
+"""What a GPU is played."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -106,6 +146,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     full = metafunc.config.getoption("full")
     if "encoder" in metafunc.fixturenames:
         metafunc.parametrize("encoder", list(FULL if full else SMALL))
+    if "dtype" in metafunc.fixturenames:
+        # half precision is no gain on most CPUs: there the small encoders show that it runs
+        slow = full and metafunc.config.getoption("device") == "cpu"
+        metafunc.parametrize("dtype", ["float32"] if slow else ["float32", "bfloat16"])
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Where the encoders run."""
+    name = request.config.getoption("device")
+    if str(name).startswith("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA")
+    return torch.device(name)
 
 
 @pytest.fixture(scope="session")
@@ -114,8 +167,8 @@ def full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("full"))
 
 
-def candidate_of(encoder: Encoder) -> Candidate:
-    """Return an encoder with random weights."""
+def candidate_of(encoder: Encoder, device: str = "cpu") -> Candidate:
+    """Return an encoder with random weights on a device."""
     from transformers import AutoConfig, AutoModel
 
     with torch.random.fork_rng(devices=[]):
@@ -123,19 +176,46 @@ def candidate_of(encoder: Encoder) -> Candidate:
         module: nn.Module = AutoModel.from_config(
             AutoConfig.for_model(encoder.kind, **encoder.settings)
         ).eval()
+    candidate: Candidate
     if encoder.kind == "whisper":
-        return WhisperCandidate(encoder.kind, module, Card(encoder.kind))
-    return ConvolutionalCandidate(encoder.kind, module, Card(encoder.kind), normalise=True)
+        candidate = WhisperCandidate(encoder.kind, module, Card(encoder.kind))
+    else:
+        candidate = ConvolutionalCandidate(encoder.kind, module, Card(encoder.kind), normalise=True)
+    candidate.module.to(device)  # what it has to find out by trying, it has found out on the CPU
+    return candidate
+
+
+@functools.lru_cache(maxsize=1)
+def kept(name: str, device: str) -> Candidate:
+    """Return an encoder of real size, which takes seconds to make; the last one is kept."""
+    return candidate_of(FULL[name], device)
+
+
+def noise_like_speech(seconds: float) -> list[Any]:
+    """Return waveforms of noise, as long as utterances of real speech, that last so long together."""
+    rng = np.random.default_rng(0)
+    audios: list[Any] = []
+    total = 0.0
+    while total < seconds:
+        length = np.interp(rng.uniform(0, len(LENGTHS) - 1), np.arange(len(LENGTHS)), LENGTHS)
+        audios.append(rng.integers(-9_000, 9_000, int(length * SAMPLE_RATE)).astype(np.int16))
+        total += length
+    return audios
 
 
 def speech(seconds: float) -> list[Utterance]:
-    """Return real speech, files drawn at random, with labels for both kinds of tasks; noise for 0 s."""
+    """Return speech with labels for both kinds of tasks.
+
+    Real speech, files drawn at random; where there is none, noise of such lengths; for 0 s, a little noise.
+    """
     rng = np.random.default_rng(0)
     if seconds == 0:
         audios: list[Any] = [
             rng.integers(-9_000, 9_000, length).astype(np.int16)
             for length in rng.integers(SAMPLE_RATE, 3 * SAMPLE_RATE, 12)
         ]
+    elif not SPEECH.is_dir():
+        audios = noise_like_speech(seconds)
     else:
         audios = [SPEECH / name for name in rng.permutation(sorted(map(str, SPEECH.rglob("*.flac"))))]
     chosen: list[Utterance] = []
@@ -154,12 +234,26 @@ def speech(seconds: float) -> list[Utterance]:
     return chosen
 
 
-def heard(name: str, full: bool) -> tuple[Encoder, Candidate, list[Utterance]]:
-    """Return an encoder and what it is played, or skip where there is no speech."""
-    if full and not SPEECH.is_dir():
-        pytest.skip(f"no speech in {SPEECH}")
-    encoder = (FULL if full else SMALL)[name]
-    return encoder, candidate_of(encoder), speech(encoder.seconds)
+def heard(name: str, full: bool, device: torch.device) -> tuple[Encoder, Candidate, list[Utterance]]:
+    """Return an encoder and what it is played; on a CPU, skip where there is no speech."""
+    if not full:
+        return SMALL[name], candidate_of(SMALL[name], str(device)), speech(0)
+    if device.type == "cpu":
+        if not SPEECH.is_dir():
+            pytest.skip(f"no speech in {SPEECH}")
+        return FULL[name], candidate_of(FULL[name]), speech(FULL[name].seconds)
+    return FULL[name], kept(name, str(device)), speech(ACCELERATED_SECONDS[name])
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what a device is at work on."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def precision(device: torch.device, dtype: str) -> AbstractContextManager[object]:
+    """Return the context that scripts compute in."""
+    return nullcontext() if dtype == "float32" else torch.autocast(device.type, dtype=getattr(torch, dtype))
 
 
 class Cost(NamedTuple):
@@ -169,13 +263,20 @@ class Cost(NamedTuple):
     cpu: float
 
 
-def least(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, Cost]:
-    """Return what each way costs in its best round, all ways in turn."""
+def least(
+    ways: dict[str, Callable[[], object]], rounds: int, device: torch.device, enough: float = float("inf")
+) -> dict[str, Cost]:
+    """Return what each way costs in its best round, all in turn; none is begun after `enough` seconds."""
     costs = dict.fromkeys(ways, Cost(float("inf"), float("inf")))
-    for _ in range(rounds):
+    start = time.perf_counter()
+    for number in range(rounds):
+        if number > 0 and time.perf_counter() - start > enough:
+            break
         for name, way in ways.items():
+            synchronise(device)
             wall, cpu = time.perf_counter(), time.process_time()
             way()
+            synchronise(device)
             spent = Cost(time.perf_counter() - wall, time.process_time() - cpu)
             costs[name] = Cost(min(costs[name].wall, spent.wall), min(costs[name].cpu, spent.cpu))
     return costs
@@ -194,32 +295,96 @@ def usual_inputs(candidate: Candidate, utterances: Sequence[Utterance]) -> dict[
     return dict(inputs)
 
 
-def usual_way(candidate: Candidate, utterances: Sequence[Utterance], batch: int) -> None:
+def usual_way(
+    candidate: Candidate, utterances: Sequence[Utterance], batch: int, dtype: str = "float32"
+) -> None:
     """Run the module as scripts do: batches of so many files in their order, all hidden states asked for."""
     module: Any = candidate.module
-    with torch.no_grad():
+    with torch.no_grad(), precision(candidate.device, dtype):
         for start in range(0, len(utterances), batch):
             inputs = usual_inputs(candidate, utterances[start : start + batch])
-            module(**inputs, output_hidden_states=True)
+            on_device = {key: value.to(candidate.device) for key, value in inputs.items()}
+            module(**on_device, output_hidden_states=True)
 
 
-def run_through(candidate: Candidate, utterances: Sequence[Utterance]) -> None:
+def run_through(candidate: Candidate, utterances: Sequence[Utterance], dtype: str = "float32") -> None:
     """Run the module our way, and drop what it gives."""
-    for _ in extract(candidate, utterances):
+    for _ in extract(candidate, utterances, dtype=dtype):
         pass
 
 
-def test_speed(encoder: str, full: bool, benchmark: BenchmarkFixture) -> None:
+def peak_rate(device: torch.device, dtype: str, size: int) -> float:
+    """Return the operations a second of a bare matrix product, at its best of ten."""
+    one, other = (torch.rand(size, size, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
+    return 2 * size**3 / least({"product": lambda: one @ other}, 10, device)["product"].wall
+
+
+def useful_operations(candidate: Candidate, utterances: Sequence[Utterance]) -> float:
+    """Return the operations of one forward pass over speech, padded only as the encoder asks for.
+
+    Counted of two lengths of noise; between and beyond them as the length and its square. Whatever a way
+    computes on top of that counts as time lost.
+    """
+    module: Any = candidate.module
+
+    def counted(seconds: float) -> float:
+        noise = np.random.default_rng(0).integers(-9_000, 9_000, int(seconds * SAMPLE_RATE)).astype(np.int16)
+        inputs = usual_inputs(candidate, [Utterance("noise", noise)])
+        on_device = {key: value.to(candidate.device) for key, value in inputs.items()}
+        with torch.no_grad():
+            return float(flops_of(lambda: module(**on_device)))
+
+    short, long = 2.0, 8.0
+    lengths = [samples(utterance) / SAMPLE_RATE for utterance in utterances]
+    of_short, of_long = counted(short), counted(long)
+    if isinstance(candidate, WhisperCandidate):  # always half a minute
+        return of_short * len(lengths)
+    by_square = (of_long / long - of_short / short) / (long - short)
+    by_length = of_short / short - by_square * short
+    return sum(by_length * length + by_square * length**2 for length in lengths)
+
+
+def described(utterances: Sequence[Utterance]) -> str:
+    """Return what an encoder is played, in words."""
+    length = sum(samples(utterance) for utterance in utterances) / SAMPLE_RATE
+    of_files = not isinstance(utterances[0].audio, np.ndarray)
+    return (
+        f"{length:.0f} s of {'real speech' if of_files else 'seeded noise'} in {len(utterances)} utterances"
+    )
+
+
+def named(device: torch.device) -> str:
+    """Return what a device is called."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def test_speed(  # noqa: PLR0917 (fixtures)
+    encoder: str,
+    dtype: str,
+    full: bool,
+    device: torch.device,
+    tell: Callable[[str], None],
+    benchmark: BenchmarkFixture,
+) -> None:
     """A plain loop, padded batches, and ours, side by side."""
-    built, candidate, utterances = heard(encoder, full)
-    ways: dict[str, Callable[[], object]] = {
-        "loop": lambda: usual_way(candidate, utterances, 1),
-        "padded": lambda: usual_way(candidate, utterances, PADDED),
-        "ours": lambda: run_through(candidate, utterances),
-    }
+    built, candidate, utterances = heard(encoder, full, device)
+    accelerated = device.type != "cpu"
+
+    def ways_through(heard: Sequence[Utterance]) -> dict[str, Callable[[], object]]:
+        return {
+            "loop": lambda: usual_way(candidate, heard, 1, dtype),
+            "padded": lambda: usual_way(candidate, heard, PADDED, dtype),
+            "ours": lambda: run_through(candidate, heard, dtype),
+        }
+
+    if accelerated:  # kernels are loaded, and chosen, when they are first called
+        for way in ways_through(utterances[: 4 * PADDED]).values():
+            way()
+        synchronise(device)
     # what a short test leaves to chance, a long one averages
-    rounds = 3 if full and built.seconds < ENOUGH_SECONDS else 1
-    costs = benchmark.pedantic(least, args=(ways, rounds), rounds=1)
+    rounds = 3 if accelerated or (full and built.seconds < ENOUGH_SECONDS) else 1
+    enough = ENOUGH_TO_TIME if accelerated else float("inf")
+    costs = benchmark.pedantic(least, args=(ways_through(utterances), rounds, device, enough), rounds=1)
     length = sum(samples(utterance) for utterance in utterances) / SAMPLE_RATE
     speed_up = min(costs["loop"].wall, costs["padded"].wall) / costs["ours"].wall
     benchmark.extra_info.update(
@@ -230,23 +395,45 @@ def test_speed(encoder: str, full: bool, benchmark: BenchmarkFixture) -> None:
             "load": os.getloadavg()[0],
             "speed_up": speed_up,
             "cpu_speed_up": min(costs["loop"].cpu, costs["padded"].cpu) / costs["ours"].cpu,
+            "played": described(utterances),
+            "device": named(device),
+            "dtype": dtype,
+            "batch_seconds": default_batch_seconds(candidate),
+            **{f"{name}_seconds": cost.wall for name, cost in costs.items()},
             **{f"{name}_times_real_time": length / cost.wall for name, cost in costs.items()},
         }
     )
-    if full and built.gated:
+    line = f"{encoder} {dtype}, {described(utterances)}, {named(device)}: "
+    line += ", ".join(f"{name} {cost.wall:.3f} s" for name, cost in costs.items())
+    tell(f"{line}; ours is {speed_up:.2f} times as fast as the faster other way")
+    if accelerated or not full:  # half a minute of one core for a share that is known there
+        peak = peak_rate(device, dtype, PRODUCT if accelerated else 256)
+        operations = useful_operations(candidate, utterances)
+        shares = {f"{name}_share_of_peak": operations / cost.wall / peak for name, cost in costs.items()}
+        benchmark.extra_info.update({"peak_flops": peak, "useful_flops": operations, **shares})
+        line = ", ".join(f"{name} {shares[f'{name}_share_of_peak']:.1%}" for name in costs)
+        tell(f"{encoder} {dtype}: of {peak / 1e12:.3g} TFLOPS of a matrix product, {line}")
+    if full and built.gated and dtype == "float32":
         assert speed_up >= SPEED_UP
 
 
 @pytest.mark.parametrize("task", ["emotion_recognition", "asr"])
-def test_overhead(task: str, full: bool, benchmark: BenchmarkFixture) -> None:
+def test_overhead(  # noqa: PLR0917 (fixtures)
+    task: str,
+    dtype: str,
+    full: bool,
+    device: torch.device,
+    tell: Callable[[str], None],
+    benchmark: BenchmarkFixture,
+) -> None:
     """Scoring all layers by LogME and H-score, as a share of the forward pass alone."""
     name = "hubert-base" if full else "wav2vec2-tiny"
-    _, candidate, utterances = heard(name, full)
+    _, candidate, utterances = heard(name, full, device)
     data = TaskData(task, "local", "0" * 12, utterances, [])
     estimators = ["logme", "h_score"]
 
     def gather() -> Prepared:
-        return prepare(candidate, get_task(task), data, estimators)
+        return prepare(candidate, get_task(task), data, estimators, dtype=dtype)
 
     def score() -> None:
         prepared = gather()
@@ -255,11 +442,19 @@ def test_overhead(task: str, full: bool, benchmark: BenchmarkFixture) -> None:
                 prepared.score(layer, estimator)
 
     ways: dict[str, Callable[[], object]] = {
-        "forward": lambda: run_through(candidate, utterances),
+        "forward": lambda: run_through(candidate, utterances, dtype),
         "gather": gather,
         "score": score,
     }
-    costs = benchmark.pedantic(least, args=(ways, 3 if full else 1), rounds=1)
+    accelerated = device.type != "cpu"
+    if accelerated:
+        gather()
+        scoring_last = {"score": ways.pop("score")}  # it takes longer than both, on the CPU
+        costs = benchmark.pedantic(least, args=(ways, 4, device, ENOUGH_TO_TIME), rounds=1)
+        # and just as long whatever the precision
+        costs |= least(scoring_last, 1, device) if dtype == "float32" else {"score": costs["gather"]}
+    else:
+        costs = benchmark.pedantic(least, args=(ways, 3 if full else 1, device), rounds=1)
     length = sum(samples(utterance) for utterance in utterances) / SAMPLE_RATE
     forward, gathering, all_of_it = costs["forward"], costs["gather"], costs["score"]
     share = {
@@ -271,7 +466,27 @@ def test_overhead(task: str, full: bool, benchmark: BenchmarkFixture) -> None:
         / (getattr(forward, kind) * ENOUGH_SECONDS / length)
         for kind in Cost._fields
     }
-    benchmark.extra_info.update({"seconds_of_speech": length, "load": os.getloadavg()[0], **share, **scoring})
+    benchmark.extra_info.update(
+        {
+            "seconds_of_speech": length,
+            "load": os.getloadavg()[0],
+            "played": described(utterances),
+            "device": named(device),
+            "dtype": dtype,
+            **{f"{way}_seconds": cost.wall for way, cost in costs.items()},
+            **share,
+            **scoring,
+        }
+    )
+    scored = (
+        f"of {ENOUGH_SECONDS} s {scoring['scoring_wall']:+.1%}"
+        if costs["score"] is not gathering
+        else "(not timed)"
+    )
+    tell(
+        f"{name} {dtype}, {task}, {described(utterances)}, {named(device)}: forward {forward.wall:.3f} s, "
+        f"statistics of all layers {share['gathering_wall']:+.1%}, scores {scored} on top"
+    )
 
 
 _MEASURED = """
@@ -298,10 +513,10 @@ def repeated(utterances: Sequence[Utterance], seconds: float) -> list[Utterance]
 
 
 @pytest.mark.parametrize("task", ["emotion_recognition", "asr"])
-def test_memory(task: str, full: bool, benchmark: BenchmarkFixture) -> None:
+def test_memory(task: str, full: bool, device: torch.device, benchmark: BenchmarkFixture) -> None:
     """The peak of resident memory on 10 minutes of speech and on 10 hours, each in a process of its own."""
-    if not full or not SPEECH.is_dir():
-        pytest.skip("takes minutes; asked for by --full")
+    if not full or not SPEECH.is_dir() or device.type != "cpu":
+        pytest.skip("takes minutes; asked for by --full, of the host's memory, with real speech")
 
     def peak(seconds: float) -> int:
         command = [sys.executable, "-P", "-c", _MEASURED, __file__, str(seconds), task]

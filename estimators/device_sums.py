@@ -55,6 +55,13 @@ class DeviceSums:
     def _zeros(self, *shape: Any) -> Tensor:
         return torch.zeros(*shape, dtype=torch.float64, device=self.device)
 
+    def _sent(self, array: NDArray[np.intp]) -> Tensor:
+        """Bring numbers to the device without waiting for what it is at work on."""
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
     def add(self, features: Tensor, codes: NDArray[np.intp] | None, classes: int) -> None:
         """Add samples.
 
@@ -75,7 +82,7 @@ class DeviceSums:
     def _add_block(self, x: Tensor, codes: NDArray[np.intp] | None) -> None:
         counts = None
         if codes is not None:  # rows in order of their classes, so that sums are over segments
-            x = x[torch.from_numpy(np.argsort(codes, kind="stable")).to(self.device)]
+            x = x[self._sent(np.argsort(codes, kind="stable"))]
             counts = np.bincount(codes, minlength=len(self._counts))
         if self.by_class and counts is not None:
             for code, part in enumerate(torch.split(x, counts.tolist())):
@@ -90,9 +97,10 @@ class DeviceSums:
         self._cubes += norms @ x
         self._fourth += norms @ norms
         if counts is not None:
-            lengths = torch.from_numpy(counts).to(self.device)
-            self._class_sums += torch.segment_reduce(x, "sum", lengths=lengths, axis=0)
-            self._class_squares += torch.segment_reduce(squares, "sum", lengths=lengths, axis=0)
+            lengths = self._sent(counts)
+            # "unsafe" leaves out a check of the lengths, for which the host would wait
+            self._class_sums += torch.segment_reduce(x, "sum", lengths=lengths, axis=0, unsafe=True)
+            self._class_squares += torch.segment_reduce(squares, "sum", lengths=lengths, axis=0, unsafe=True)
             self._counts += counts
 
     def _add_gram(self, code: int, x: Tensor) -> None:

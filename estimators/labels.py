@@ -4,10 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Values that have been encoded before, for all layers of a batch; anything that takes values takes it.
+
+    Attributes:
+        names: the distinct values.
+        codes: (rows,), the index of each row's value among them.
+    """
+
+    names: list[Hashable]
+    codes: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, values: Any, argument: str) -> Encoded:
+        """Encode values; the argument is their name in messages."""
+        return cls(*encode(values, len(values), argument))
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.codes)
 
 
 def encode(
@@ -24,6 +47,10 @@ def encode(
     Raises:
         ValueError: the number of values is not `rows`, or one of them is None, NaN or not hashable.
     """
+    if isinstance(values, Encoded) and len(values) == rows:
+        return values.names, values.codes
+    if isinstance(values, Encoded):
+        values = [values.names[code] for code in values.codes]
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     if isinstance(values, np.ndarray):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,6 +79,31 @@ def check_finite(matrix: Any, argument: str = "features") -> None:
         value = values[row, column]
         remedy = f"scale the {argument} down" if np.isfinite(value) else f"{argument} must be finite"
         raise ValueError(f"{argument}[{start + row}, {column}] is {value}; {remedy}")
+
+
+def all_finite(matrices: Sequence[Any]) -> bool:
+    """Return whether `check_finite` would pass all of these tensors, with one look at their device.
+
+    Always False for what is on the host, where a look at each costs nothing: False says nothing.
+
+    Args:
+        matrices: (N, D) each, all on one device.
+    """
+    tensors = all(hasattr(matrix, "detach") for matrix in matrices)
+    # MPS has no float64 to compare in
+    return tensors and all(each.device.type not in ("cpu", "mps") for each in matrices) and bounded(matrices)
+
+
+def bounded(matrices: Sequence[Any]) -> bool:
+    """Return whether all values of these tensors, on any one device, are within the bounds."""
+    import torch
+
+    extremes = [torch.stack(torch.aminmax(matrix)).double() for matrix in matrices if matrix.numel()]
+    if not extremes:
+        return True
+    least, most = torch.stack(extremes).T.cpu()
+    # NaN compares as out of bounds
+    return bool((least > -LARGEST).all() and (most < LARGEST).all())
 
 
 def check_classes(moments: Moments, subject: str = "labels") -> None:

@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from threadpoolctl import ThreadpoolController
 
 from foretune.cache import VERSION, BusyError, Folder, Pace, canonical, content_hash
 from foretune.estimators import Estimator, Moments, Reservoir, Samples
-from foretune.estimators.validation import as_features
+from foretune.estimators.labels import Encoded
+from foretune.estimators.validation import all_finite, as_features
 from foretune.extraction import (
     OVERLAP_SECONDS,
     WINDOW_SECONDS,
@@ -150,15 +152,20 @@ class Evidence:
             InputError: a feature cannot be used; the message names model and layer.
         """
         start = time.perf_counter()
+        labels = None if piece.labels is None else Encoded.of(piece.labels, "labels")
+        groups = Encoded.of(piece.groups, "groups")
+        # of all layers at once where one look at each would be a wait for the device
+        finite = bool(piece.features) and all_finite(piece.features)
         layer = 0
         try:
             for layer, moments in enumerate(self.moments):
-                moments.update(piece.features[layer], piece.labels, piece.groups if moments.grouped else None)
+                own = groups if moments.grouped else None
+                moments.update(piece.features[layer], labels, own, finite=finite)
             for layer, moments in enumerate(self.class_moments):
-                moments.update(piece.features[layer], piece.labels)
+                moments.update(piece.features[layer], labels, finite=finite)
             updated = time.perf_counter()
             for layer, reservoir in enumerate(self.reservoirs):
-                reservoir.update(piece.features[layer], piece.labels, piece.groups)
+                reservoir.update(piece.features[layer], labels, groups)
         except ValueError as error:
             raise InputError(f"{self.model}: layer {layer}: {error}; the weights may be damaged") from None
         self.rows += len(piece.groups)
@@ -167,6 +174,16 @@ class Evidence:
             self.moments_seconds += piece.select_seconds + updated - start
         if self.reservoirs:
             self.samples_seconds += piece.select_seconds + time.perf_counter() - updated
+
+    def settle(self, candidate: Candidate) -> None:
+        """Wait for the sums that a GPU still has to do, once the pass is over.
+
+        Those of earlier batches are done beside later ones' forward passes, in whose seconds they count.
+        """
+        if candidate.device.type == "cuda":
+            start = time.perf_counter()
+            torch.cuda.synchronize(candidate.device)
+            self.moments_seconds += time.perf_counter() - start
 
     def draw(self) -> None:
         """Take the samples from the reservoirs, once the pass is over."""
@@ -221,6 +238,7 @@ def gather(
                 keeper.save(evidence)
     if evidence.rows == 0:
         raise InputError(f"{candidate.name}: no frame lies within a phone; check the true times")
+    evidence.settle(candidate)
     evidence.draw()
     return evidence
 
@@ -238,7 +256,7 @@ def _one_thread_for_sums(candidate: Candidate) -> AbstractContextManager[object]
 
 def _select(candidate: Candidate, batch: Batch, sampler: Sampler) -> Piece:
     start = time.perf_counter()
-    rows = sampler.rows(candidate, batch)
+    rows = sampler.rows(candidate, batch).to(batch.states.layers[0].device)
     features = [rows.select(hidden) for hidden in batch.states.layers]
     return Piece(features, rows.labels, rows.groups, batch.seconds, time.perf_counter() - start)
 

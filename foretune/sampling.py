@@ -9,6 +9,7 @@ letter by an alignment, its group the utterance; what becomes of frames outside 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from foretune.alignment.labelling import TRUE_TIMES, Labelling, Unit
 from foretune.alignment.labels import Silence, frame_labels
 from foretune.extraction import Batch
 from foretune.models.candidate import Candidate
+from foretune.models.waveforms import send
 from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import Span, Utterance
@@ -37,19 +39,33 @@ class Rows:
     means: Tensor | None = (
         None  # which sample each of these frames goes into, where samples are means of frames
     )
+    where: tuple[Tensor, ...] | None = None  # the mask's rows and columns, where they have been found
+
+    def to(self, device: torch.device) -> Rows:
+        """Bring what selects samples to the device of the hidden states, once for all layers."""
+        if device.type == "cpu":
+            return self
+        where = None if self.pooled else tuple(send(each, device) for each in self._where())
+        means = None if self.means is None else send(self.means, device)
+        return dataclasses.replace(self, mask=send(self.mask, device), means=means, where=where)
 
     def select(self, hidden: Tensor) -> Tensor:
-        """Return the samples (N, D) of one layer's hidden states (batch, frames, D)."""
-        mask = self.mask.to(hidden.device)
-        if self.means is not None:
-            chosen, index = hidden[mask].double(), self.means.to(hidden.device)
-            total = chosen.new_zeros(len(self.groups), chosen.shape[1]).index_add_(0, index, chosen)
-            return (total / torch.bincount(index, minlength=len(total))[:, None]).float()
-        if not self.pooled:
-            return hidden[mask]
-        # where, not a product: padding may hold anything
-        total = torch.where(mask[:, :, None], hidden, 0).sum(dim=1, dtype=torch.float64)
-        return (total / mask.sum(dim=1, keepdim=True)).float()
+        """Return the samples (N, D) of one layer's hidden states (batch, frames, D), on `to`'s device."""
+        if self.pooled:
+            # where, not a product: padding may hold anything
+            total = torch.where(self.mask[:, :, None], hidden, 0).sum(dim=1, dtype=torch.float64)
+            return (total / self.mask.sum(dim=1, keepdim=True)).float()
+        chosen = hidden[self._where()]
+        if self.means is None:
+            return chosen
+        summed = chosen.new_zeros(len(self.groups), chosen.shape[1] + 1, dtype=torch.float64)
+        ones = chosen.new_ones(len(chosen), 1, dtype=torch.float64)
+        summed.index_add_(0, self.means, torch.cat([chosen.double(), ones], dim=1))
+        return (summed[:, :-1] / summed[:, -1:]).float()
+
+    def _where(self) -> tuple[Tensor, ...]:
+        """Return row and column of each frame that counts; a mask on a device has to be waited for."""
+        return self.mask.nonzero(as_tuple=True) if self.where is None else self.where
 
 
 @dataclass(slots=True)

@@ -65,6 +65,12 @@ class FrameStatistics(Candidate):
         return 10 * self.check_layer(layer)
 
 
+def pytest_runtest_setup(item):
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA")
+
+
 @pytest.fixture
 def frame_statistics():
     """Return the class of candidates by hand."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 
 from foretune.models.candidate import Candidate
 from foretune.tasks.utterance import SAMPLE_RATE, Utterance
@@ -18,14 +19,30 @@ WIDE = 512
 """Features a frame from which that is so with half as much speech."""
 
 ACCELERATOR_BATCH_SECONDS = 60.0
-"""Default budget elsewhere."""
+"""Default budget elsewhere, at least."""
+
+SECONDS_A_GIBIBYTE = 4.0
+"""Budget for each GiB of a GPU's memory: the convolutions' first output, the greatest there is, takes some
+30 MiB a second in all. Of 16 GiB on, more than the least."""
+
+MOST_ACCELERATOR_BATCH_SECONDS = 240.0
+"""More no longer helps: a batch then takes a GPU longer than a CPU takes to queue the next one."""
 
 
 def default_batch_seconds(candidate: Candidate) -> float:
     """Return the budget of a batch where none is given."""
-    if candidate.device.type != "cpu":
+    device = candidate.device
+    if device.type == "cuda":
+        return cuda_batch_seconds(torch.cuda.get_device_properties(device).total_memory)
+    if device.type != "cpu":
         return ACCELERATOR_BATCH_SECONDS
     return CPU_BATCH_SECONDS / (2 if max(candidate.dimensions) >= WIDE else 1)
+
+
+def cuda_batch_seconds(memory: int) -> float:
+    """Return the budget of a batch on a GPU with so many bytes of memory, in whole seconds."""
+    seconds = math.floor(SECONDS_A_GIBIBYTE * memory / 2**30)
+    return min(max(float(seconds), ACCELERATOR_BATCH_SECONDS), MOST_ACCELERATOR_BATCH_SECONDS)
 
 
 def samples(utterance: Utterance) -> int:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from foretune.models.candidate import Candidate, HiddenStates
 from foretune.tasks.utterance import SAMPLE_RATE, Utterance
 
 from .batches import batches_by_length, default_batch_seconds, samples
-from .precision import autocast, check_precision, compare_with_float32
-from .reading import Waveforms, read_ahead
-from .streams import in_streams, streams_of
+from .precision import CHECKED, autocast, check_precision, compare_with_float32
+from .reading import ACCELERATOR_READERS, READERS, Waveforms, read_ahead
+from .streams import in_streams, one_ahead, queues, streams_of
 from .windows import WINDOW_SECONDS, cut, join, longest_whole
 
 Progress = Callable[[float, float], None]
@@ -29,9 +28,11 @@ class Batch:
 
     Attributes:
         indices: of the utterances, in the sequence that was given.
-        states: their hidden states, on the candidate's device; whole, also of what was cut into windows.
+        states: their hidden states, on the candidate's device; whole, also of what was cut into windows. The
+            lengths are on the host.
         seconds: that the caller has waited for it, wall time: for reading, normalising and the forward pass,
-            less what of these went on while the caller was busy.
+            less what of these went on while the caller was busy. On a GPU, it is the wait for all that it
+            has been given before, the caller's own work too.
     """
 
     indices: list[int]
@@ -62,7 +63,8 @@ def extract(
             that is longer goes by itself. By default what suits the device.
         window_seconds: of the longest stretch of speech that goes through the candidate whole; less
             where the candidate takes less.
-        dtype: one of `PRECISIONS`; half precision is checked against float32 on the first batch.
+        dtype: one of `PRECISIONS`; half precision is checked against float32 on the first batch's first
+            utterances, the longest there are.
         skip_batches: leave out so many batches, which an earlier run has done; the order of batches
             depends on the lengths of the utterances and on `batch_seconds` alone.
         progress: called after each batch; what is left out counts as done.
@@ -88,23 +90,40 @@ def extract(
     total = sum(lengths) / SAMPLE_RATE
     done = sum(lengths[index] for batch in batches[:skip_batches] for index in batch) / SAMPLE_RATE
 
-    def forward(own: Candidate, item: tuple[bool, list[int], Waveforms]) -> tuple[list[int], HiddenStates]:
-        first, indices, waveforms = item
+    def begin(own: Candidate, item: tuple[bool, list[int], _Speech]) -> tuple[list[int], HiddenStates, _Done]:
+        first, indices, speech = item
         with torch.inference_mode():
-            states = _forward(own, waveforms, batch_seconds, window_seconds, dtype)
+            states = _forward(own, speech, batch_seconds, window_seconds, dtype)
             if first and dtype != "float32":
-                exact = _forward(own, waveforms, batch_seconds, window_seconds, "float32")
-                compare_with_float32(own, states, exact, dtype, report)
-        if own.device.type == "cuda":
-            torch.cuda.synchronize(own.device)
-        return indices, states
+                few = _Speech(speech.waveforms[:CHECKED])
+                exact = _forward(own, few, batch_seconds, window_seconds, "float32")
+                compare_with_float32(own, _first(states, exact), exact, dtype, report)
+            lengths = states.lengths.to("cpu", non_blocking=own.device.type == "cuda")
+        return indices, replace(states, lengths=lengths), _Done(own.device)
 
-    read = read_ahead(candidate, utterances, batches[skip_batches:])
+    queued = queues(candidate)
+    ahead = queued and candidate.copies  # its inputs may be made in other threads
+
+    def made_of(waveforms: Waveforms) -> _Speech:
+        whole = len(cut(candidate, len(waveforms[0]), window_seconds)) == 1
+        return _Speech(waveforms, candidate.batch(waveforms) if ahead and whole else None)
+
+    read = read_ahead(
+        candidate,
+        utterances,
+        batches[skip_batches:],
+        made_of,
+        readers=ACCELERATOR_READERS if ahead else READERS,
+    )
     items = ((place == 0, *batch) for place, batch in enumerate(read))
     # of all batches, also those left out: a run that goes on computes as one that was never interrupted
     streams = min(streams_of(candidate), len(batches))
+    begun = in_streams(candidate, items, begin, streams)
+    if queued:
+        begun = one_ahead(begun)
     start = time.perf_counter()
-    for indices, states in in_streams(candidate, items, forward, streams):
+    for indices, states, done_there in begun:
+        done_there.wait()
         seconds = time.perf_counter() - start
         yield Batch(indices, states, seconds)
         done += sum(lengths[index] for index in indices) / SAMPLE_RATE
@@ -113,15 +132,47 @@ def extract(
         start = time.perf_counter()
 
 
+@dataclass(frozen=True, slots=True)
+class _Speech:
+    """A batch's waveforms and, where they have been made ahead, the candidate's inputs."""
+
+    waveforms: Waveforms
+    inputs: dict[str, Tensor] | None = None
+
+
+class _Done:
+    """When a device has done all that it has been given so far."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._event: torch.cuda.Event | None = None
+        if device.type == "cuda":
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record(torch.cuda.current_stream(device))
+
+    def wait(self) -> None:
+        """Wait for it, not for what the device has been given since."""
+        if self._event is not None:
+            self._event.synchronize()
+
+
+def _first(states: HiddenStates, other: HiddenStates) -> HiddenStates:
+    """Return the first utterances of a batch, as many as the other holds of the same ones."""
+    rows, frames = other.layers[0].shape[:2]
+    return HiddenStates([layer[:rows, :frames] for layer in states.layers], states.lengths[:rows])
+
+
 def _forward(
     candidate: Candidate,
-    waveforms: Sequence[NDArray[np.float32]],
+    speech: _Speech,
     batch_seconds: float,
     window_seconds: float,
     dtype: str,
 ) -> HiddenStates:
     """Run the candidate over a batch, or over the windows of one long recording."""
+    waveforms = speech.waveforms
     with autocast(candidate, dtype):
+        if speech.inputs is not None:
+            return candidate.forward(speech.inputs)
         windows = cut(candidate, len(waveforms[0]), window_seconds)
         if len(windows) == 1:
             return candidate.forward(candidate.batch(waveforms))

@@ -17,6 +17,10 @@ from foretune.tasks.errors import InputError
 PRECISIONS = ("float32", "bfloat16", "float16")
 """What features may be computed in."""
 
+CHECKED = 4
+"""Utterances of the first batch that half precision is checked on: a GPU's batch has a hundred, and float32
+takes it many times as long."""
+
 LARGEST_DIFFERENCE = 0.1
 """Relative difference from float32, in any layer of the first batch, at which half precision is refused."""
 

@@ -79,6 +79,28 @@ def in_streams(
         torch.set_num_threads(threads)  # the number that later threads begin with is the process's
 
 
+def queues(candidate: Candidate) -> bool:
+    """Return whether a candidate's device computes by itself what it has been given, as a GPU does."""
+    return candidate.device.type == "cuda"
+
+
+def one_ahead(results: Iterable[_Result]) -> Iterator[_Result]:
+    """Yield each result when the next one has been begun: an accelerator has work while its caller is busy.
+
+    Where beginning the next one fails, what is there is yielded first.
+    """
+    begun: deque[_Result] = deque()
+    try:
+        for result in results:
+            begun.append(result)
+            if len(begun) > 1:
+                yield begun.popleft()
+    except Exception:
+        yield from begun
+        raise
+    yield from begun
+
+
 def copy_of(candidate: Candidate) -> Candidate:
     """Return a deep copy that shares the weights."""
     weights = itertools.chain(candidate.module.parameters(), candidate.module.buffers())

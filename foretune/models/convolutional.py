@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from .candidate import Candidate, Card, HiddenStates
 from .frame_grid import WAVEFORM_RATE, FrameGrid
-from .strided_convolutions import StridedConvolutions
-from .waveforms import pad_waveforms, resample, standardise
+from .strided_convolutions import StridedConvolutions, padded_convolutions_serve
+from .waveforms import pad_waveforms, resample, send, standardise
 from .weights import count_parameters, weights_hash
 
 _PROBE_TOLERANCE = 1e-4  # largest relative change by padding that counts as none
@@ -72,17 +72,20 @@ class ConvolutionalCandidate(Candidate):
         if self.normalise:
             waveforms = [standardise(waveform) for waveform in waveforms]
         return {
-            "input_values": torch.from_numpy(pad_waveforms(waveforms)).to(self.device),
-            "samples": torch.tensor([len(waveform) for waveform in waveforms], device=self.device),
+            "input_values": send(torch.from_numpy(pad_waveforms(waveforms)), self.device),
+            "samples": send(torch.tensor([len(waveform) for waveform in waveforms]), self.device),
         }
 
     def front_end_features(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Run the convolutions; where they norm over time, on equal lengths only."""
+        """Run the convolutions; where they norm over time, over each utterance's own samples."""
         samples = batch["samples"]
         waveforms = batch["input_values"]
-        lengths = torch.tensor([self._frames(int(n)) for n in samples], device=samples.device)
+        # on the device: to look at them would wait for it
+        lengths = (samples - self.grid.first_frame_needs) // self.grid.stride + 1
         if self._pads_waveforms:
             return self._convolve(waveforms), lengths
+        if self._products is not None and padded_convolutions_serve(waveforms):
+            return self._products.padded(waveforms, samples), lengths
         features: Tensor | None = None
         for rows, count in _equal_lengths(samples):
             part = self._convolve(waveforms[rows, :count])
@@ -120,10 +123,6 @@ class ConvolutionalCandidate(Candidate):
         parts = [self.module.feature_extractor, self.module.feature_projection, self.module.encoder]
         cut = count_parameters(self.module.encoder.layers[stop:])
         return sum(count_parameters(part) for part in parts) - cut
-
-    def _frames(self, samples: int) -> int:
-        """Return the frames of so many samples at the encoder's own rate."""
-        return (samples - self.grid.first_frame_needs) // self.grid.stride + 1
 
     def _convolve(self, waveforms: Tensor) -> Tensor:
         if self._products is not None and self._products.serve(waveforms):

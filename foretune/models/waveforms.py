@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .frame_grid import WAVEFORM_RATE
 
@@ -46,3 +47,13 @@ def pad_waveforms(waveforms: Waveforms) -> NDArray[np.float32]:
     for row, waveform in zip(padded, waveforms, strict=True):
         row[: len(waveform)] = waveform
     return padded
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Bring a tensor of the host to a device, without waiting for what the device is at work on.
+
+    Only from pinned memory does a copy to CUDA run by itself; its order with what comes after it is kept.
+    """
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .candidate import Candidate, Card, HiddenStates
 from .frame_grid import FrameGrid
+from .waveforms import send
 from .weights import count_parameters, weights_hash
 
 _HOP, _WINDOW = 160, 400  # samples, of the log-mel features
@@ -62,8 +63,8 @@ class WhisperCandidate(Candidate):
         self.check_waveforms(waveforms)
         mel = self._log_mel(list(waveforms), sampling_rate=self.sample_rate, return_tensors="pt")
         return {
-            "input_features": mel.input_features.to(self.device),
-            "samples": torch.tensor([len(waveform) for waveform in waveforms], device=self.device),
+            "input_features": send(mel.input_features, self.device),
+            "samples": send(torch.tensor([len(waveform) for waveform in waveforms]), self.device),
         }
 
     def front_end_features(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -77,7 +78,8 @@ class WhisperCandidate(Candidate):
         hidden = nn.functional.gelu(self.module.conv1(batch["input_features"]))
         hidden = nn.functional.gelu(self.module.conv2(hidden)).transpose(1, 2)
         samples = batch["samples"]
-        lengths = torch.tensor([self.grid.frames(int(n)) for n in samples], device=samples.device)
+        # as the grid counts, on the device: to look at them would wait for it
+        lengths = (samples - self.grid.first_frame_needs) // self.grid.stride + 1
         last = hidden.shape[1] - 1
         after = lengths[:, None] + torch.arange(_BORDER + 1, device=lengths.device)
         after = torch.cat([after, torch.full_like(after[:, :1], last)], dim=1).clamp(max=last)

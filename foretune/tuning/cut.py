@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,17 @@ class Tunable(nn.Module, ABC):
 
     head: Head
     device: torch.device
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, as of any module; of recurrent layers without dropout it is always that of training.
+
+        It makes no difference to what they compute, and cuDNN takes no gradient of them in the other.
+        """
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, nn.RNNBase) and part.dropout == 0:
+                part.training = True
+        return self
 
     def collate(self, inputs: Sequence[Any]) -> tuple[Any, Tensor]:
         """Make a batch of utterances' inputs, and count the valid frames of each.

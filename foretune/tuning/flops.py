@@ -8,7 +8,7 @@ length. What is frozen and computed once (front ends, what enters a layer) is no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,13 @@ _CPU_ATTENTION = {  # of which torch's counter knows the accelerators' kernels o
 }
 
 
+def flops_of(run: Callable[[], object]) -> int:
+    """Return the operations of whatever a function computes."""
+    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
 def flops_of_update(module: Tunable, batch: Any, lengths: Tensor, targets: Sequence[str]) -> int:
     """Return the operations of one update: forward pass, loss and backward pass, without the optimiser.
 
@@ -43,9 +50,12 @@ def flops_of_update(module: Tunable, batch: Any, lengths: Tensor, targets: Seque
         lengths: likewise.
         targets: label or transcript of each utterance.
     """
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+
+    def update() -> None:
         loss = module.head.loss(module(batch, lengths).float(), lengths, targets)
         loss.backward()  # type: ignore[no-untyped-call]
+
+    flops = flops_of(update)
     for parameter in module.parameters():
         parameter.grad = None
-    return int(counter.get_total_flops())
+    return flops

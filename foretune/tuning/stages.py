@@ -62,7 +62,8 @@ class Trainer:
         self.validation = validation
         self.rates = settings.learning_rates
         self.generator = torch.Generator().manual_seed(seed)
-        self.accelerator = Accelerator(cpu=model.device.type == "cpu")
+        # all is where the candidate is; accelerate knows one device a process, and would move it there
+        self.accelerator = Accelerator(device_placement=False)
         self.done = 0
         self.total = settings.head_steps + settings.steps
         self.flops = 0

@@ -6,11 +6,12 @@ import torch
 
 from foretune.estimators import Moments, moments
 from foretune.estimators.device_sums import PANEL, DeviceSums, on_accelerator
-from foretune.estimators.validation import as_tensor
+from foretune.estimators.labels import Encoded
+from foretune.estimators.validation import all_finite, as_tensor, bounded
 
 DEVICES = [
     "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")),
+    pytest.param("cuda", marks=pytest.mark.cuda),
 ]
 
 
@@ -127,3 +128,25 @@ def test_tensors_of_the_host_are_not_on_an_accelerator():
     assert not on_accelerator(np.zeros(1))
     assert on_accelerator(torch.zeros(1, device="meta"))
     assert as_tensor(torch.zeros(1, requires_grad=True)).requires_grad is False
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e80])
+def test_one_look_at_all_layers_sees_what_is_not_finite(device, value):
+    layers = [torch.zeros(4, 3, dtype=torch.float64, device=device) for _ in range(3)]
+    assert bounded([*layers, torch.zeros(0, 3, device=device)])
+    layers[1][2, 0] = value
+    assert not bounded(layers)
+
+
+def test_of_the_host_nothing_is_said():
+    assert not all_finite([torch.zeros(2, 2)])
+    assert not all_finite([np.zeros((2, 2))])
+
+
+def test_labels_that_have_been_encoded_are_those_they_were_made_of():
+    features, labels, groups = data(90, 4)
+    encoded = Moments(4, grouped=True)
+    encoded.update(features, Encoded.of(labels, "labels"), Encoded.of(groups, "groups"), finite=True)
+    assert_equal_statistics(encoded, Moments.of(features, labels, groups))
+    with pytest.raises(ValueError, match="labels has 2 values, features 90 rows"):
+        Moments(4).update(features, Encoded.of(["a", "b"], "labels"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from foretune.extraction import batches_by_length, extract, samples
+from foretune.extraction import batches_by_length, engine, extract, samples
+from foretune.extraction.batches import cuda_batch_seconds
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
 
@@ -110,3 +113,52 @@ def test_an_utterance_shorter_than_a_frame_is_named(frame_statistics):
 def test_a_budget_must_be_positive(frame_statistics, utterances):
     with pytest.raises(ValueError, match="batch_seconds is 0; it must be positive"):
         list(extract(frame_statistics(), utterances, batch_seconds=0))
+
+
+@pytest.fixture
+def like_a_gpu(monkeypatch, frame_statistics):
+    """A candidate that goes the way of a GPU on the CPU: inputs made and one batch begun ahead."""
+    monkeypatch.setattr(engine, "queues", lambda candidate: True)
+
+    class LikeOnAGpu(frame_statistics):
+        copies = True
+
+        def __init__(self):
+            super().__init__()
+            self.made_by = set()
+
+        def batch(self, waveforms):
+            self.made_by.add(threading.current_thread().name)
+            return super().batch(waveforms)
+
+    return LikeOnAGpu
+
+
+@pytest.mark.parametrize("window_seconds", [0.3, 30.0])
+@pytest.mark.parametrize("batch_seconds", [0.001, 1.0, 100.0])
+def test_the_way_of_a_gpu_gives_the_same(  # noqa: PLR0917 (fixtures)
+    like_a_gpu, frame_statistics, utterances, monkeypatch, batch_seconds, window_seconds
+):
+    settings = {"batch_seconds": batch_seconds, "window_seconds": window_seconds}
+    candidate = like_a_gpu()
+    one = list(extract(candidate, utterances, **settings))
+    if window_seconds == 30.0:
+        assert all(name.startswith("foretune-reading") for name in candidate.made_by)
+    monkeypatch.undo()
+    for here, there in zip(one, extract(frame_statistics(), utterances, **settings), strict=True):
+        assert here.indices == there.indices
+        assert here.states.lengths.tolist() == there.states.lengths.tolist()
+        for layer, other in zip(here.states.layers, there.states.layers, strict=True):
+            assert torch.equal(layer, other)
+
+
+def test_the_way_of_a_gpu_gives_what_it_has_before_an_error(like_a_gpu):
+    speech = [Utterance("long", np.ones(8_000, np.int16)), Utterance("short", np.ones(100, np.int16))]
+    batches = extract(like_a_gpu(), speech, batch_seconds=0.1)
+    assert next(batches).indices == [0]
+    with pytest.raises(InputError, match="short: 100 samples, too few"):
+        next(batches)
+
+
+def test_the_budget_grows_with_a_gpus_memory_within_bounds():
+    assert [cuda_batch_seconds(gibibytes << 30) for gibibytes in (8, 24, 40, 80)] == [60, 96, 160, 240]

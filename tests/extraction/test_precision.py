@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from foretune.extraction import LARGEST_DIFFERENCE, extract
-from foretune.extraction.precision import relative_difference
+from foretune.extraction.precision import CHECKED, relative_difference
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
 
@@ -93,3 +93,10 @@ def test_the_caller_is_not_put_into_autocast(projecting, utterances):
 def test_an_unknown_precision_is_named(projecting, utterances):
     with pytest.raises(InputError, match="dtype float8: give float32, bfloat16 or float16"):
         list(extract(projecting(), utterances, dtype="float8"))
+
+
+def test_a_few_of_the_longest_are_enough_to_check(projecting):
+    speech = [Utterance(f"u{number}", np.full(1_600 + 160 * number, 99, np.int16)) for number in range(10)]
+    candidate = projecting()
+    list(extract(candidate, speech, dtype="bfloat16", batch_seconds=60.0))
+    assert candidate.batch_sizes == [10, CHECKED]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from foretune.extraction import extract
-from foretune.extraction.streams import copy_of, in_streams, streams_of
+from foretune.extraction.streams import copy_of, in_streams, one_ahead, streams_of
 from foretune.models.huggingface import load_folder
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
@@ -171,3 +171,29 @@ def test_wavlm_warns_of_its_masks_in_no_stream(two_threads, tmp_path, utterances
         batches = list(extract(candidate, utterances, batch_seconds=3.0))
         assert sum(len(batch.indices) for batch in batches) == 30
     assert warnings.filters == filters
+
+
+def test_the_next_is_begun_before_one_is_given():
+    begun = []
+
+    def results():
+        for number in range(3):
+            begun.append(number)
+            yield number
+
+    ahead = one_ahead(results())
+    assert (next(ahead), begun) == (0, [0, 1])
+    assert (next(ahead), begun) == (1, [0, 1, 2])
+    assert list(ahead) == [2]
+    assert list(one_ahead([])) == []
+
+
+def test_what_has_been_begun_is_given_before_an_error():
+    def results():
+        yield 1
+        raise InputError("no second one")
+
+    ahead = one_ahead(results())
+    assert next(ahead) == 1
+    with pytest.raises(InputError, match="no second one"):
+        next(ahead)

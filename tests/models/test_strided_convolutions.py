@@ -8,6 +8,9 @@ import torch
 from torch import nn
 from transformers import AutoModel, HubertConfig, Wav2Vec2Config
 
+from foretune.models import convolutional
+from foretune.models.candidate import Card
+from foretune.models.convolutional import ConvolutionalCandidate
 from foretune.models.strided_convolutions import StridedConvolutions
 
 RTOL = 2e-5  # of the largest feature; float32, sums of a few hundred numbers in another order
@@ -119,3 +122,50 @@ def test_hubert_has_the_same_form():
         HubertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     )
     assert StridedConvolutions.of(module.feature_extractor) is not None
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("stack", STACKS)
+def test_padding_changes_no_valid_frame(stack, norm):
+    module = front_end(*stack, norm, bias=True)
+    products = StridedConvolutions.of(module)
+    rng = torch.Generator().manual_seed(0)
+    rows = [torch.randn(count, generator=rng) for count in (900, 401, 655)]
+    padded = 50 * torch.randn(3, 1_000, generator=rng)  # what lies beyond may be anything
+    for row, waveform in zip(padded, rows, strict=True):
+        row[: len(waveform)] = waveform
+    with torch.no_grad():
+        together = products.padded(padded, torch.tensor([len(row) for row in rows]))
+        for features, row in zip(together, rows, strict=True):
+            alone = module(row[None])[0].T
+            torch.testing.assert_close(
+                features[: len(alone)], alone, rtol=0, atol=RTOL * float(alone.abs().max())
+            )
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_a_candidates_features_are_the_same_on_the_way_of_a_gpu(norm, monkeypatch):
+    config = HubertConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+        feat_extract_norm=norm,
+    )
+    candidate = ConvolutionalCandidate("h", AutoModel.from_config(config), Card("hubert"), normalise=True)
+    rng = np.random.default_rng(0)
+    batch = candidate.batch(
+        [rng.standard_normal(count).astype(np.float32) for count in (9_000, 4_321, 6_007)]
+    )
+    with torch.inference_mode():
+        expected = candidate.forward(batch)
+        monkeypatch.setattr(convolutional, "padded_convolutions_serve", lambda waveforms: True)
+        states = candidate.forward(batch)
+    assert torch.equal(states.lengths, expected.lengths)
+    assert states.lengths.tolist() == [candidate.grid.frames(count) for count in (9_000, 4_321, 6_007)]
+    for one, other in zip(states.layers, expected.layers, strict=True):
+        for row, wanted, length in zip(one, other, states.lengths.tolist(), strict=True):
+            torch.testing.assert_close(row[:length], wanted[:length], rtol=0, atol=1e-4)

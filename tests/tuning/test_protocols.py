@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from foretune.models import load_candidate
 from foretune.models.candidate import HiddenStates
@@ -287,3 +289,23 @@ def test_the_same_seed_gives_the_same_metrics(protocol, asr, spelled_few):
         for _ in range(2)
     )
     assert one.metrics == other.metrics
+
+
+def test_recurrent_layers_take_gradients_on_any_device(emotion):
+    """CuDNN takes none of them in the mode of evaluation."""
+    candidate = load_candidate("apc-untrained")
+    with torch.no_grad():
+        before = candidate.forward_from_features(*front_end_of(candidate)).layers[-1]
+        head = make_head(emotion, ["a", "b"], candidate.dimensions[-1], 0.0, 0)
+        CutEncoder(candidate, candidate.num_layers, head).eval()
+        recurrent = [part for part in candidate.module.modules() if isinstance(part, nn.RNNBase)]
+        assert len(recurrent) == candidate.num_layers
+        assert all(part.training for part in recurrent)
+        assert not candidate.module.training
+        after = candidate.forward_from_features(*front_end_of(candidate)).layers[-1]
+    assert torch.equal(before, after)
+
+
+def front_end_of(candidate):
+    noise = np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
+    return candidate.front_end_features(candidate.batch([noise]))
