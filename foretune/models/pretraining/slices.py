@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -48,18 +49,28 @@ class SliceReconstruction(PretrainingObjective):
         )
         self._seed = recipe.seed
         self._steps = recipe.steps
+        self._unmasked = recipe.unmasked
 
     def loss(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
     ) -> tuple[Tensor, float]:
-        """Mean absolute error on masked frames, and a tenth of the share of codewords not in use."""
+        """Mean absolute error on masked frames, in part on the others, and a tenth of the share of codewords
+        that are not in use; watches what is rebuilt of masked frames.
+        """
         del indices
+        lengths = self.frames(mask)
         rng = np.random.default_rng((self._seed, 10, step))
-        masked = span_mask(self.frames(mask), probability=0.4, length=SLICE, rng=rng).to(values.device)
+        masked = span_mask(lengths, probability=0.4, length=SLICE, rng=rng).to(values.device)
         self.quantiser.temperature = max(2.0 * (0.5 / 2.0) ** (step / self._steps), 0.5)
         hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
-        codewords, perplexity = self.quantiser(hidden, mask_time_indices=masked)
-        wanted = stack(self.encoder.features(values))[masked]
-        error = functional.l1_loss(self.head(codewords[masked]), wanted)
+        valid = torch.arange(masked.shape[1], device=masked.device) < lengths[:, None]
+        codewords, perplexity = self.quantiser(hidden, mask_time_indices=valid if self._unmasked else masked)
+        wanted = stack(self.encoder.features(values))
+        error = functional.l1_loss(self.head(codewords[masked]), wanted[masked])
+        loss = error
+        if self._unmasked:
+            heard = valid & ~masked
+            others = functional.l1_loss(self.head(codewords[heard]), wanted[heard])
+            loss = (1 - self._unmasked) * error + self._unmasked * others
         unused = 1 - perplexity / (GROUPS * CODEWORDS)
-        return error + _DIVERSITY * unused, explained(error, wanted)
+        return loss + _DIVERSITY * unused, explained(error, wanted[masked])
