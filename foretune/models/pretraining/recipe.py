@@ -91,7 +91,7 @@ class Recipe:
 
 
 _HUBERT2 = Recipe(
-    "hubert2", "hubert", layers=12, steps=8000, learning_rate=1e-3, targets="hubert", schedule=8000,
+    "hubert2", "hubert", layers=12, steps=6000, learning_rate=1e-3, targets="hubert", schedule=6000,
     unmasked=0.5, batch=32,
     description="masked prediction, second iteration: k-means clusters of layer 6 of hubert",
 )  # fmt: skip
@@ -105,7 +105,7 @@ RECIPES: dict[str, Recipe] = {
             description="masked prediction of k-means clusters of MFCC",
         ),
         Recipe(
-            "wav2vec2", "wav2vec2", layers=8, steps=8000, learning_rate=1e-3, batch=32,
+            "wav2vec2", "wav2vec2", layers=8, steps=3500, learning_rate=1e-3, batch=32,
             description="contrastive learning of quantised latents under masks",
             overrides={
                 "num_codevectors_per_group": 64, "num_codevector_groups": 2, "codevector_dim": WIDTH,
@@ -126,7 +126,7 @@ RECIPES: dict[str, Recipe] = {
             overrides={"layer_type": "recurrent", "hidden_size": 192},
         ),
         Recipe(
-            "vggish", "words", layers=6, steps=3000, learning_rate=1e-3, batch=32,
+            "vggish", "words", layers=6, steps=2500, learning_rate=1e-3, batch=32,
             description="classification of the pre-training corpus's words",
             overrides={"layer_type": "vgg", "hidden_size": 256, "bands": 64},
         ),
@@ -136,7 +136,7 @@ RECIPES: dict[str, Recipe] = {
             overrides={"layer_type": "convolution", "hidden_size": 128},
         ),
         Recipe(
-            "wavlm", "wavlm", layers=12, steps=8000, learning_rate=1e-3, targets="hubert", unmasked=0.5,
+            "wavlm", "wavlm", layers=12, steps=5000, learning_rate=1e-3, targets="hubert", unmasked=0.5,
             batch=32,
             description="masked prediction of clusters of clean speech (layer 6 of hubert) from mixed speech",
         ),
@@ -146,22 +146,22 @@ RECIPES: dict[str, Recipe] = {
             overrides={"input_dim": 112, "num_heads": 4, "ffn_dim": 256, "depthwise_conv_kernel_size": 15},
         ),
         Recipe(
-            "data2vec", "data2vec", layers=8, steps=8000, learning_rate=5e-4, batch=32,
+            "data2vec", "data2vec", layers=8, steps=5000, learning_rate=5e-4, batch=32,
             description="regression of a moving-average teacher's upper layers under masks",
             overrides={
                 "do_stable_layer_norm": False, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5,
             },
         ),
         Recipe(
-            "whisper", "whisper", layers=6, steps=5000, learning_rate=1e-3, batch=16,
+            "whisper", "whisper", layers=6, steps=4000, learning_rate=1e-3, batch=16,
             description="characters of English transcripts, one after the other, by a decoder with attention",
             overrides={"max_source_positions": 400},
         ),
-        replace(_HUBERT2, name="hubert2-early", steps=600),
-        replace(_HUBERT2, name="hubert2-middle", steps=2400, goes_on_from="hubert2-early"),
+        replace(_HUBERT2, name="hubert2-early", steps=500),
+        replace(_HUBERT2, name="hubert2-middle", steps=2000, goes_on_from="hubert2-early"),
         replace(_HUBERT2, goes_on_from="hubert2-middle"),
         Recipe(
-            "decoar2", "slices", layers=10, steps=8000, learning_rate=1e-3, unmasked=0.5, batch=32,
+            "decoar2", "slices", layers=10, steps=5000, learning_rate=1e-3, unmasked=0.5, batch=32,
             description="rebuilding of masked slices of log-mel frames from quantised representations",
             overrides={"layer_type": "transformer", "hidden_size": 96},
         ),
