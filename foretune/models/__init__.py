@@ -9,6 +9,7 @@ Python file, `FILE.py:NAME`, makes one too (see `python_file.py`).
 from __future__ import annotations
 
 import difflib
+import json
 import time
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -209,11 +210,14 @@ def _zoo_names() -> list[str]:
 
 def _twins_by_name() -> dict[str, str]:
     """Return the twin of each encoder of the zoo: named after the first one of its configuration."""
-    first: dict[bytes, str] = {}
-    return {
-        name: first.setdefault((ZOO / name / "config.json").read_bytes(), name) + UNTRAINED
-        for name in _zoo_names()
-    }
+    first: dict[str, str] = {}
+    return {name: first.setdefault(_configuration(name), name) + UNTRAINED for name in _zoo_names()}
+
+
+def _configuration(name: str) -> str:
+    """Return what an encoder of the zoo is made of, as text; which release wrote the file does not matter."""
+    read = json.loads((ZOO / name / "config.json").read_bytes())
+    return json.dumps({key: read[key] for key in sorted(read) if key != "transformers_version"})
 
 
 def _twins() -> list[str]:
