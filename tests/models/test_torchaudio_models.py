@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -218,3 +219,28 @@ def test_a_bundle_is_loaded_from_the_cache_without_code(monkeypatch, tmp_path):
     candidate = load_candidate("torchaudio:TINY")
     assert check(candidate).holds
     assert candidate.card.details == {"bundle": "TINY"}
+
+
+def test_padding_leaves_a_conformer_as_it_is():
+    """Its convolutions over time reach beyond the last frame, where torchaudio itself masks nothing."""
+    rng = np.random.default_rng(0)
+    short, long = (0.1 * rng.standard_normal(samples).astype(np.float32) for samples in (9_000, 16_000))
+    candidate = load_candidate("conformer-untrained")
+    both = candidate.forward(candidate.batch([short, long]))
+    alone = candidate.forward(candidate.batch([short]))
+    frames = int(alone.lengths[0])
+    for padded, single in zip(both.layers, alone.layers, strict=True):
+        torch.testing.assert_close(padded[0, :frames], single[0], rtol=1e-4, atol=1e-5)
+    # beside torchaudio's own forward pass, which is right where nothing is padded
+    arguments = candidate._arguments([short])
+    own, _ = candidate.module(**arguments)
+    torch.testing.assert_close(alone.layers[-1][0], own[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_conformer_runs_utterances_of_different_length_together():
+    candidate = load_candidate("conformer-untrained")
+    calls = []
+    candidate.module.register_forward_pre_hook(lambda *_: calls.append(1))
+    noise = np.random.default_rng(1).standard_normal(16_000).astype(np.float32)
+    candidate.forward(candidate.batch([noise, noise[:9_000], noise[:12_000]]))
+    assert len(calls) == 1
