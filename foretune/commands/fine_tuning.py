@@ -209,6 +209,7 @@ def _within(
 
 def pretrain(
     name: Annotated[str, typer.Argument(help="Of a recipe, such as hubert.")],
+    *,
     output: Annotated[Path, typer.Option(help="Folder that gets NAME/ with the weights.")] = Path(
         "pretrained"
     ),

@@ -69,8 +69,9 @@ class Espeak:
     """A freshly loaded espeak-ng, to be used as a context manager from one thread.
 
     The library keeps state from one sentence to the next (flutter of the pitch, random numbers) that
-    nothing in its interface resets. Loading it anew does, in some milliseconds: the same calls after
-    `with Espeak() as voice:` give the same samples.
+    nothing in its interface resets. Loading it anew does, in some milliseconds, and the C library's random
+    numbers are seeded anew with it: the same calls after `with Espeak() as voice:` give the same samples,
+    whatever this process has said before.
     """
 
     def __init__(self) -> None:
@@ -86,6 +87,8 @@ class Espeak:
         if self.sample_rate <= 0:
             raise InputError("espeak-ng does not start: reinstall the package espeakng-loader")
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        if sys.platform != "win32":
+            ctypes.CDLL(None).srand(1)  # Klatt's voices draw their noise from the C library
         self._chunks: list[NDArray[np.int16]] = []
         self._events: list[tuple[int, int, int, int, str]] = []
         self._callback = _Callback(self._receive)  # kept: the library holds only a bare pointer

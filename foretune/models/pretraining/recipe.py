@@ -31,8 +31,8 @@ class Recipe:
         description: for the model card.
         targets: for `hubert` and `wavlm`: the shipped encoder whose middle layer's clusters are to be
             predicted, instead of those of MFCC.
-        unmasked: for `hubert`, `wavlm` and `slices`: the share of the loss that is on frames that are not masked
-            (1 − α of Hsu et al., 2021, eq. 3); some of it takes a short training off the ground.
+        unmasked: for `hubert`, `wavlm` and `slices`: the share of the loss that is on frames that are not
+            masked (1 − α of Hsu et al., 2021, eq. 3); some of it takes a short training off the ground.
         schedule: updates that the learning rate's schedule is made for, where training stops before; 0
             where it does not.
         goes_on_from: the recipe of an earlier stage of the same training, whose checkpoint is taken over

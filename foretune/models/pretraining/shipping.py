@@ -32,7 +32,10 @@ def ship(trained: Trained, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     encoder = trained.objective.encoder
     weights = {
-        name: value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
+        name: value.detach()
+        .cpu()
+        .to(torch.float16 if value.is_floating_point() else value.dtype)
+        .contiguous()
         for name, value in encoder.state_dict().items()
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -54,8 +54,9 @@ class SliceReconstruction(PretrainingObjective):
     def loss(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
     ) -> tuple[Tensor, float]:
-        """Mean absolute error on masked frames, in part on the others, and a tenth of the share of codewords
-        that are not in use; watches what is rebuilt of masked frames.
+        """Mean absolute error on masked frames, in part on others, and a tenth of unused codewords' share.
+
+        Watches what is rebuilt of masked frames.
         """
         del indices
         lengths = self.frames(mask)

@@ -131,16 +131,9 @@ def _clusters(recipe: Recipe, utterances: list[Utterance], fit: Fit, device: str
 
     With a second iteration these are clusters of the middle layer of the model that learned the first.
     """
+    first = first_objective(recipe, utterances, device=device)
     if recipe.targets:
-        teacher = load_candidate(recipe.targets, device=device)
-        states = hidden(teacher.module, teacher.num_layers // 2, utterances)
-        targets = cluster(states, _SECOND_CLUSTERS, recipe.seed)
-        objective = make_predictor(recipe, targets, _SECOND_CLUSTERS)
-        return Trained(recipe, objective, [fit(objective, "training", recipe.steps)], utterances)
-    configuration = recipe.configuration()
-    grid = FrameGrid.of_convolutions(configuration["conv_kernel"], configuration["conv_stride"])
-    targets = cluster(mfcc(utterances, grid), _FIRST_CLUSTERS, recipe.seed)
-    first = make_predictor(recipe, targets, _FIRST_CLUSTERS)
+        return Trained(recipe, first, [fit(first, "training", recipe.steps)], utterances)
     one = fit(first, "iteration-1", recipe.first_steps or recipe.steps)
     if not recipe.first_steps:
         return Trained(recipe, first, [one], utterances)
@@ -148,6 +141,30 @@ def _clusters(recipe: Recipe, utterances: list[Utterance], fit: Fit, device: str
     second = make_predictor(recipe, better, _SECOND_CLUSTERS)
     two = fit(second, "iteration-2", recipe.steps)
     return Trained(recipe, second, [one, two], utterances)
+
+
+def first_objective(
+    recipe: Recipe, utterances: list[Utterance], *, device: str = "cpu"
+) -> PretrainingObjective:
+    """Return what a recipe learns by first, with weights drawn from its seed.
+
+    Clusters are those of a shipped encoder's middle layer where the recipe names one, else of MFCC.
+
+    Args:
+        recipe: what to do.
+        utterances: what is learned from.
+        device: where the shipped encoder hears them.
+    """
+    if recipe.objective not in _OF_CLUSTERS:
+        return make_objective(recipe, utterances)
+    if recipe.targets:
+        teacher = load_candidate(recipe.targets, device=device)
+        states = hidden(teacher.module, teacher.num_layers // 2, utterances)
+        return make_predictor(recipe, cluster(states, _SECOND_CLUSTERS, recipe.seed), _SECOND_CLUSTERS)
+    configuration = recipe.configuration()
+    grid = FrameGrid.of_convolutions(configuration["conv_kernel"], configuration["conv_stride"])
+    targets = cluster(mfcc(utterances, grid), _FIRST_CLUSTERS, recipe.seed)
+    return make_predictor(recipe, targets, _FIRST_CLUSTERS)
 
 
 def _seeded(recipe: Recipe, make: Callable[[], _Made]) -> _Made:

@@ -51,6 +51,12 @@ def test_other_speakers_between_change_nothing(lines: list[Line]) -> None:
     np.testing.assert_array_equal(np.asarray(alone[1].audio), np.asarray(among[2].audio))
 
 
+def test_voices_with_noise_of_their_own_say_the_same_whatever_was_said_before() -> None:
+    klatt = next(person for person in speakers("pretraining", 80) if person.variant == "caleb")
+    said = [Line(klatt, "the old kettle is on the table", None, (9, 0))]
+    assert np.array_equal(speak(said)[0].audio, speak(said)[0].audio)
+
+
 def test_a_different_seed_gives_other_samples(lines: list[Line]) -> None:
     other = Line(lines[0].speaker, lines[0].text, None, (10, 0))
     assert not np.array_equal(np.asarray(speak([lines[0]])[0].audio), np.asarray(speak([other])[0].audio))
