@@ -29,8 +29,9 @@ from foretune.estimators import (
     jackknives,
     load_plugins,
 )
-from foretune.evidence import Evidence, PassSettings, Wanted, gather
+from foretune.evidence import Evidence, PassSettings, Wanted, cost_of_passes
 from foretune.extraction import Progress, default_batch_seconds
+from foretune.gathering import gather
 from foretune.memory import peak_memory
 from foretune.models.candidate import Candidate
 from foretune.records import Provenance, ScoreRecord, provenance
@@ -268,14 +269,16 @@ class Prepared:
     def score(self, layer: int, name: str) -> ScoreRecord:
         """Score one layer by one of the estimators that were prepared for; see `score_candidate`."""
         estimator, lack = get_estimator(name), self.lacking[name]
-        value, error, start = None, lack, time.perf_counter()
+        value, error, start, cpu_start = None, lack, time.perf_counter(), time.process_time()
         if not lack:
             try:
                 value = estimator.score(self._inputs(layer, estimator))
             except ValueError as reason:  # degenerate features: this estimator fails, others may not
                 error = str(reason)
-        seconds = time.perf_counter() - start
-        forward, accumulate, seen = self._cost(estimator, lack)
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        seen = not lack and not estimator.needs <= {"metadata", "other_tasks"}
+        needs = estimator.needs if seen else frozenset()
+        shared = cost_of_passes(needs, self.target, self.source, self.candidate.dimensions)
         return ScoreRecord(
             task=self.task.name,
             suite=self.data.suite,
@@ -297,9 +300,10 @@ class Prepared:
             frame_stride=self.labelling.frame_stride,
             unit=self.labelling.unit,
             load_seconds=self.candidate.load_seconds,
-            forward_seconds=forward,
-            accumulate_seconds=accumulate,
+            **shared,
             score_seconds=seconds,
+            score_cpu_seconds=cpu_seconds,
+            score_flops=None if seen else 0,
             peak_memory_bytes=peak_memory(self.candidate.device),
         )
 
@@ -355,20 +359,6 @@ class Prepared:
             ),
             seed=self.settings.seed,
         )
-
-    def _cost(self, estimator: Estimator, lack: str) -> tuple[float, float, bool]:
-        """Return seconds of forward passes and of accumulation that an estimator needs, and if any."""
-        if lack or estimator.needs <= {"metadata", "other_tasks"}:
-            return 0.0, 0.0, False
-        forward, accumulate = self.target.forward_seconds, 0.0
-        if "moments" in estimator.needs:
-            accumulate += self.target.moments_seconds
-        if "samples" in estimator.needs:
-            accumulate += self.target.samples_seconds
-        if "source" in estimator.needs:
-            forward += self.source.forward_seconds
-            accumulate += self.source.samples_seconds
-        return forward, accumulate, True
 
 
 def _score_moments(estimator: Estimator, inputs: Inputs, moments: Moments) -> float:

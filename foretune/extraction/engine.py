@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from foretune.flops import counted
 from foretune.models.candidate import Candidate, HiddenStates
 from foretune.tasks.utterance import SAMPLE_RATE, Utterance
 
@@ -32,11 +33,13 @@ class Batch:
         states: their hidden states, on the candidate's device; whole, also of what was cut into windows.
         seconds: that the caller has waited for it, wall time: for reading, normalising and the forward pass,
             less what of these went on while the caller was busy.
+        flops: floating-point operations of its forward pass, padding with it; None but in the first batch.
     """
 
     indices: list[int]
     states: HiddenStates
     seconds: float
+    flops: int | None = None
 
 
 def extract(
@@ -88,25 +91,35 @@ def extract(
     total = sum(lengths) / SAMPLE_RATE
     done = sum(lengths[index] for batch in batches[:skip_batches] for index in batch) / SAMPLE_RATE
 
-    def forward(own: Candidate, item: tuple[bool, list[int], Waveforms]) -> tuple[list[int], HiddenStates]:
+    def forward(
+        own: Candidate, item: tuple[bool, list[int], Waveforms]
+    ) -> tuple[list[int], HiddenStates, int | None]:
         first, indices, waveforms = item
+        flops = None
         with torch.inference_mode():
-            states = _forward(own, waveforms, batch_seconds, window_seconds, dtype)
+
+            def listen() -> HiddenStates:
+                return _forward(own, waveforms, batch_seconds, window_seconds, dtype)
+
+            if first:
+                states, flops = counted(listen)
+            else:
+                states = listen()
             if first and dtype != "float32":
                 exact = _forward(own, waveforms, batch_seconds, window_seconds, "float32")
                 compare_with_float32(own, states, exact, dtype, report)
         if own.device.type == "cuda":
             torch.cuda.synchronize(own.device)
-        return indices, states
+        return indices, states, flops
 
     read = read_ahead(candidate, utterances, batches[skip_batches:])
     items = ((place == 0, *batch) for place, batch in enumerate(read))
     # of all batches, also those left out: a run that goes on computes as one that was never interrupted
     streams = min(streams_of(candidate), len(batches))
     start = time.perf_counter()
-    for indices, states in in_streams(candidate, items, forward, streams):
+    for indices, states, flops in in_streams(candidate, items, forward, streams):
         seconds = time.perf_counter() - start
-        yield Batch(indices, states, seconds)
+        yield Batch(indices, states, seconds, flops)
         done += sum(lengths[index] for index in indices) / SAMPLE_RATE
         if progress is not None:
             progress(done, total)

@@ -85,8 +85,8 @@ class TestAppendAndRead:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"schema": 3}, r"records\.jsonl:2: not a record of schema 1 to 2: score\.schema"),
-            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1 to 2"),
+            ({"schema": 4}, r"records\.jsonl:2: not a record of schema 1 to 3: score\.schema"),
+            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1 to 3"),
             ({"layer": "three"}, r"records\.jsonl:2: .*score\.layer"),
             ({"unheard": 1}, r"records\.jsonl:2: .*score\.unheard"),
         ],
@@ -162,6 +162,17 @@ class TestSchema:
         records.compact(path)
         assert records.read(path) == found
 
+    def test_records_of_schema_2_lack_operations_and_cpu_seconds(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        fields = json.loads(score().model_dump_json(by_alias=True))
+        old = {name: value for name, value in fields.items() if not name.endswith(("flops", "cpu_seconds"))}
+        for name in ("processor", "cores"):
+            del old["provenance"][name]
+        path.write_text(json.dumps(old | {"schema": 2}) + "\n")
+        (found,) = records.read(path)
+        assert (found.schema_version, found.forward_flops, found.score_cpu_seconds) == (2, None, None)
+        assert found.provenance.place is None
+
 
 class TestLatestAndCompact:
     def test_the_last_of_a_cell_counts(self):
@@ -218,3 +229,13 @@ class TestProvenance:
         assert provenance.packages["torch"].startswith("2.")
         assert len(provenance.commit) >= 5
         assert provenance.started.endswith("+00:00")
+
+    def test_the_same_place_is_the_same_machine_used_alike(self):
+        provenance = records.provenance()
+        assert provenance.place is not None
+        assert provenance.cores >= 1
+        for change in ({"processor": "another"}, {"cores": 99}, {"threads": 99}, {"device": "cuda"}):
+            assert provenance.model_copy(update=change).place != provenance.place
+        for unknown in ({"processor": ""}, {"cores": None}):
+            assert provenance.model_copy(update=unknown).place is None
+        assert provenance.model_copy(update={"started": "later", "commit": "b"}).place == provenance.place
