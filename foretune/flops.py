@@ -46,11 +46,11 @@ def counter() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts as `FlopCounterMode` does, but in its own thread alone: that one hooks every module of all."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
 
     def __torch_dispatch__(

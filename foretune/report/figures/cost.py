@@ -13,9 +13,9 @@ import numpy as np
 from foretune.records import AgreementRecord
 
 from .. import tables
+from ..settings import BASELINES, Judged, judged, mean_agreement, median_seconds, widely_judged
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
-from .settings import Judged, judged, mean_agreement, median_seconds, widely_judged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,7 +144,7 @@ def _draw(
     axes.axhline(0, color=palette.MUTED, linewidth=0.8)
     _draw_front(axes, [point for point in everything if point.name in front], limits)
     for baseline, colour, marker in ((False, palette.BLUE, "o"), (True, palette.ORANGE, "D")):
-        own = [point for point in points if (point.name in tables.BASELINES) == baseline]
+        own = [point for point in points if (point.name in BASELINES) == baseline]
         if own:
             drawn = axes.scatter(
                 [point.seconds for point in own], [point.rho for point in own], s=42, c=colour,
@@ -191,6 +191,6 @@ def _label(axes: Axes, points: Sequence[_Point]) -> None:
         line = {"arrowstyle": "-", "color": palette.MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
             point.name, (point.seconds, point.rho), (12, height - y), textcoords="offset points",
-            va="center", fontsize=10.5, style="italic" if point.name in tables.BASELINES else "normal",
+            va="center", fontsize=10.5, style="italic" if point.name in BASELINES else "normal",
             arrowprops=line if abs(height - y) > _LABEL / 2 else None,
         )  # fmt: skip

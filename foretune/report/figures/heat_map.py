@@ -10,9 +10,9 @@ import numpy as np
 from foretune.records import AgreementRecord
 
 from .. import tables
+from ..settings import BASELINES, Judged, Setting, judged, mean_agreement, widely_judged
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
-from .settings import Judged, Setting, judged, mean_agreement, widely_judged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def _said(name: str, setting: Setting, cell: AgreementRecord) -> str:
 
 def _names(axes: Axes, rows: Sequence[str], headings: Sequence[str]) -> None:
     for row, name in enumerate(rows):
-        style = "italic" if name in tables.BASELINES else "normal"
+        style = "italic" if name in BASELINES else "normal"
         axes.text(-0.08, row + 0.5, name, ha="right", va="center_baseline", fontsize=10.5, style=style)
     for column, text in enumerate(headings):
         axes.text(

@@ -9,7 +9,7 @@ from html import escape
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 
 from .. import tables as markdown
-from ..figures.settings import Setting, judged, mean_agreement, median_seconds, metric_name, widely_judged
+from ..settings import BASELINES, Setting, judged, mean_agreement, median_seconds, metric_name, widely_judged
 
 NONE = "–"
 
@@ -97,7 +97,7 @@ def _interval(low: float | None, high: float | None) -> Cell:
 
 
 def _estimator(name: str) -> Cell:
-    return Cell(name, style="baseline" if name in markdown.BASELINES else "")
+    return Cell(name, style="baseline" if name in BASELINES else "")
 
 
 def _what(cell: AgreementRecord) -> Setting:
