@@ -31,7 +31,7 @@ _TEXT = (
 _SETTINGS = "Scoring by LogME, and fine-tuning, of all candidates of a setting:"
 _ESTIMATORS = (
     "By estimator, medians over settings, beside the paper's own for four models on keyword spotting "
-    "(0.61 days of fine-tuning; wall seconds on one GPU):"
+    "(wall seconds; fine-tuning took 0.61 days):"
 )
 _SIDE_BY_SIDE = (
     "One candidate scored and really fine-tuned side by side, in one process on one machine "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
+from foretune.judging import completed
 from foretune.records import AgreementRecord
 
 from . import comparisons, setting, suite, tables
@@ -16,7 +18,7 @@ MARK = "*Written by `foretune report` from records; do not edit.*"
 
 _TEXT = (
     "Each setting with every estimator. How to read the tables, and what the numbers are worth, says "
-    "[{results}]({results})."
+    "[{name}]({results})."
 )
 
 
@@ -27,6 +29,7 @@ def render(agreements: Sequence[AgreementRecord], results: str) -> dict[str, str
         agreements: one a cell; of any suites.
         results: where the Markdown file is that says how to read them, as seen from a page.
     """
+    agreements = sorted(map(completed, agreements), key=lambda cell: cell.key)
     families = sorted({_family(cell) for cell in agreements})
     return {
         family: _page(family, [cell for cell in agreements if _family(cell) == family], results)
@@ -37,7 +40,7 @@ def render(agreements: Sequence[AgreementRecord], results: str) -> dict[str, str
 def links(families: Sequence[str], folder: Path, output: Path) -> dict[str, str]:
     """Return where the pages are, as seen from the Markdown file."""
     seen = Path(os.path.relpath(folder, output.parent)).as_posix()
-    return {family: f"{seen}/{family}.md" for family in families}
+    return {family: quote(f"{seen}/{family}.md") for family in families}
 
 
 def write(pages: Mapping[str, str], folder: Path) -> None:
@@ -61,7 +64,11 @@ def _family(cell: AgreementRecord) -> str:
 
 
 def _page(family: str, agreements: Sequence[AgreementRecord], results: str) -> str:
-    parts = [f"# {suite.task_title(family)}", MARK, _TEXT.format(results=results)]
+    parts = [
+        f"# {suite.task_title(family)}",
+        MARK,
+        _TEXT.format(name=results.rpartition("/")[2], results=quote(results)),
+    ]
     suites = sorted({cell.suite for cell in agreements}, key=lambda name: (name != "embedded", name))
     for name in suites:
         of_suite = [cell for cell in agreements if cell.suite == name]

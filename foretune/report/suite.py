@@ -128,7 +128,7 @@ def section(
         family = task.partition(":")[0]
         parts.append(f"### {task_title(task)}")
         if family in pages:
-            parts.append(f"Every estimator, statistic and candidate: [{pages[family]}]({pages[family]}).")
+            parts.append(f"Every estimator, statistic and candidate: [{family}.md]({pages[family]}).")
         parts += figures.pop((suite, family), ())
         for each in comparisons.by_setting([cell for cell in cells if cell.task == task]):
             parts += [heading(each[0]), facts(each[0]), setting.compact(each, order)]

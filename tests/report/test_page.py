@@ -85,7 +85,7 @@ class TestStructure:
         for attributes, _ in found.all("th"):
             assert attributes["scope"] in ("col", "row")
         fields = [(tag, around) for tag, _, _, around in found.elements if tag in ("select", "input")]
-        assert len(fields) == 4
+        assert len(fields) == 5
         assert all("label" in around for _, around in fields)
         assert [tag for tag in ("h1", "main", "nav", "header") if len(found.all(tag)) != 1] == []
 

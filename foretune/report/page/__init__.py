@@ -15,6 +15,7 @@ from string import Template
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 
 from ..figures import Drawing, palette
+from ..settings import judged
 from . import tables
 
 __all__ = ["page"]
@@ -110,7 +111,8 @@ def _filters(agreements: Sequence[AgreementRecord], tabulated: Sequence[Publishe
         name: sorted({str(getattr(cell, name)) for cell in (*agreements, *tabulated)})
         for name in ("suite", "task", "setting", "estimator")
     }
-    parts = [_select(name, found[name]) for name in ("suite", "task", "setting")]
+    found["protocol"] = sorted({tables.protocol_of(setting) for setting in judged(agreements)})
+    parts = [_select(name, found[name]) for name in ("suite", "task", "setting", "protocol")]
     options = "".join(f'<option value="{escape(name)}"></option>' for name in found["estimator"])
     parts.append(
         '<label>Estimator <input type="search" name="estimator" list="estimators" autocomplete="off" '

@@ -9,7 +9,16 @@ from html import escape
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 
 from .. import tables as markdown
-from ..settings import BASELINES, Setting, judged, mean_agreement, median_seconds, metric_name, widely_judged
+from ..settings import (
+    BASELINES,
+    Setting,
+    judged,
+    mean_agreement,
+    median_seconds,
+    metric_name,
+    setting_of,
+    widely_judged,
+)
 
 NONE = "–"
 
@@ -100,17 +109,19 @@ def _estimator(name: str) -> Cell:
     return Cell(name, style="baseline" if name in BASELINES else "")
 
 
-def _what(cell: AgreementRecord) -> Setting:
-    return Setting(cell.suite, cell.task, cell.setting, cell.model, cell.protocol)
-
-
 def _filters(cell: AgreementRecord | PublishedRecord) -> dict[str, str]:
     return {
         "suite": cell.suite,
         "task": cell.task,
         "setting": cell.setting,
         "estimator": cell.estimator.lower(),
+        **({"protocol": protocol_of(setting_of(cell))} if isinstance(cell, AgreementRecord) else {}),
     }
+
+
+def protocol_of(setting: Setting) -> str:
+    """Return how candidates were fine-tuned, as the filter names it: whole encoders by `full`."""
+    return "full" if (setting.kind, setting.protocol) == ("models", "layer") else setting.protocol
 
 
 _Column = tuple[str, bool, Callable[[AgreementRecord], Cell]]
@@ -119,7 +130,7 @@ _AGREEMENT: Sequence[_Column] = (
     ("estimator", False, lambda cell: _estimator(cell.estimator)),
     ("suite", False, lambda cell: Cell(cell.suite)),
     ("task", False, lambda cell: Cell(cell.task)),
-    ("setting", False, lambda cell: Cell(_what(cell).label.rpartition(": ")[2])),
+    ("setting", False, lambda cell: Cell(setting_of(cell).title)),
     ("layers' scores", False, lambda cell: Cell(cell.layer_policy)),
     ("n", True, lambda cell: Cell(str(cell.candidates), cell.candidates)),
     ("ρ", True, lambda cell: _number(cell.spearman)),
@@ -222,14 +233,19 @@ def candidates(agreements: Iterable[AgreementRecord]) -> Table:
                         Cell(f"layer {name}" if setting.kind == "layers" else name),
                         Cell(setting.suite),
                         Cell(setting.task),
-                        Cell(setting.label.rpartition(": ")[2]),
+                        Cell(setting.title),
                         Cell(f"{metric_name(truth.metric)}, {truth.direction} is better"),
                         _number(truth.values[index], 3),
                         _number(truth.deviations[index], 3),
                         Cell(str(truth.seeds), truth.seeds),
                         Cell(str(rank), rank),
                     ],
-                    {"suite": setting.suite, "task": setting.task, "setting": setting.kind},
+                    {
+                        "suite": setting.suite,
+                        "task": setting.task,
+                        "setting": setting.kind,
+                        "protocol": protocol_of(setting),
+                    },
                 )
             )
     numbers = [False] * 5 + [True] * 4
