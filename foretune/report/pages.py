@@ -64,11 +64,8 @@ def _family(cell: AgreementRecord) -> str:
 
 
 def _page(family: str, agreements: Sequence[AgreementRecord], results: str) -> str:
-    parts = [
-        f"# {suite.task_title(family)}",
-        MARK,
-        _TEXT.format(name=results.rpartition("/")[2], results=quote(results)),
-    ]
+    back = _TEXT.format(name=results.rpartition("/")[2], results=quote(results))
+    parts = [f"# {suite.task_title(family)}", MARK, back]
     suites = sorted({cell.suite for cell in agreements}, key=lambda name: (name != "embedded", name))
     for name in suites:
         of_suite = [cell for cell in agreements if cell.suite == name]

@@ -15,8 +15,8 @@ NAMES = {"names": ["0", "1", "2"]}
 
 def score(layer, model="hubert", **changes):
     values = {
-        "layer": layer, "model": model, "provenance": HERE, "forward_seconds": 10.0, "accumulate_seconds": 5.0,
-        "score_seconds": 1.0, "forward_cpu_seconds": 8.0, "accumulate_cpu_seconds": 4.0,
+        "layer": layer, "model": model, "provenance": HERE, "forward_seconds": 10.0,
+        "accumulate_seconds": 5.0, "score_seconds": 1.0, "forward_cpu_seconds": 8.0, "accumulate_cpu_seconds": 4.0,
         "score_cpu_seconds": 1.0, "forward_flops": 90, "accumulate_flops": 10,
     }  # fmt: skip
     return made_up.score(**(values | changes))
@@ -111,10 +111,8 @@ class TestSection:
             suite="chen2023_models", estimator="logme", score_seconds=2.0, fine_tune_seconds=4376.0
         )
         text = "\n".join(cost_section.section([CELL], Costs(SCORES, RUNS), [paper], [], []))
-        assert (
-            "| asr, layers of hubert | 3 | 93.0 | 45.0 | 0.000000003 | 18.0 | 15.0 | 0.0000000001 | 5.2 | 3.0 | 30 |"
-            in text.replace("3.00e-09", "0.000000003").replace("1.00e-10", "0.0000000001")
-        )
+        spent = "93.0 | 45.0 | 3.00e-09 | 18.0 | 15.0 | 1.00e-10"
+        assert f"| asr, layers of hubert | 3 | {spent} | 5.2 | 3.0 | 30 |" in text
         assert "| logme | 1 | 5.2 | 3.0 | 30 | 2,188 | 20 % |" in text
 
     def test_side_by_side_needs_one_machine_and_the_same_weights(self):

@@ -229,6 +229,12 @@ choose("task", "emotion_recognition");
 found.task = column("settings", 2);
 found.figures = [...document.querySelectorAll("figure:not([hidden])")].map((each) => each.id);
 choose("task", "");
+const protocols = ["full", "layer", "probe"].map((protocol) => {
+  choose("protocol", protocol);
+  return [...new Set(column("settings", 3))];
+});
+found.protocols = [protocols, [...new Set(column("candidates", 3))]];
+choose("protocol", "");
 choose("estimator", " RANDOM ");
 found.estimator = column("settings", 0);
 found.count = document.querySelector("output").textContent;
@@ -254,9 +260,10 @@ document.body.append(result);
 """
 
     @pytest.fixture
-    def found(self, study, tmp_path):
+    def found(self, study, models, tmp_path):
         """Return what the script above found on the page, whose policy lets it run besides the page's own."""
-        text = page(study, drawings=figures.draw(study))
+        probed = models(protocol="probe", layer_policy="best", p_value=1 / 3)
+        text = page([*study, probed], drawings=figures.draw(study))
         digest = base64.b64encode(hashlib.sha256(self.SCRIPT.encode()).digest()).decode()
         text = text.replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
         path = tmp_path / "page.html"
@@ -283,6 +290,8 @@ document.body.append(result);
             "cost-embedded",
             "scatter-nemo_real_speech-emotion_recognition",
         ]
+        by_protocol = [["models, full"], ["layers of hubert"], ["models, probed"]]
+        assert found["protocols"] == [by_protocol, ["models, probed"]]
         assert found["estimator"] == ["random", "random"]
         assert re.fullmatch(r"\d+ of \d+ rows", found["count"])
 
