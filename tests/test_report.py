@@ -397,6 +397,13 @@ class TestWriteReport:
         write_report([path], tmp_path / "RESULTS.md", [], pages=folder)
         assert {each.name: each.read_bytes() for each in folder.iterdir()} == first
 
+    def test_no_task_is_written_outside_of_its_folder(self, tmp_path):
+        path = self.write(tmp_path / "embedded.jsonl", [cell(task="../up")])
+        folder = tmp_path / "results" / "tasks"
+        write_report([path], tmp_path / "RESULTS.md", [], pages=folder)
+        assert [each.name for each in folder.iterdir()] == ["up.md"]
+        assert "](results/tasks/up.md)" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+
     def test_a_run_beside_scores_takes_nothings_place_in_the_ground_truth(self, tmp_path):
         place = {"processor": "abc", "cores": 2}
         origin = PROVENANCE.model_copy(update=place)

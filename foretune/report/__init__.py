@@ -16,6 +16,7 @@ from foretune.records import AgreementRecord, PublishedRecord, ScoreRecord, Tuni
 from foretune.tasks.errors import InputError
 
 from . import pages as task_pages
+from .costs import Costs
 from .figures import draw, links, write
 from .markdown import render
 from .page import page
@@ -80,7 +81,7 @@ def write_report(
     text = render(agreements, runs, tabulated, shown, scores=scores, timed=timed, pages=linked)
     _replace(output, text)
     if html is not None:
-        _replace(html, page(agreements, runs, tabulated, drawings))
+        _replace(html, page(agreements, runs, tabulated, drawings, ratio=Costs(scores, runs).ratio))
 
 
 def _replace(path: Path, text: str) -> None:

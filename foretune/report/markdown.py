@@ -54,7 +54,7 @@ def render(
             pages=pages or {},
         )
     embedded = [cell for cell in agreements if cell.suite == "embedded" and not is_part(cell)]
-    parts += experiments.section(agreements, tabulated)
+    parts += experiments.section(agreements, tabulated, costs.ratio)
     parts += cost_section.section(embedded, costs, tabulated, timed, scores)
     parts += ground_truth.section([run for run in runs if run.suite == "embedded" and ":" not in run.task])
     parts += published.section(tabulated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -40,7 +41,7 @@ def render(agreements: Sequence[AgreementRecord], results: str) -> dict[str, str
 def links(families: Sequence[str], folder: Path, output: Path) -> dict[str, str]:
     """Return where the pages are, as seen from the Markdown file."""
     seen = Path(os.path.relpath(folder, output.parent)).as_posix()
-    return {family: quote(f"{seen}/{family}.md") for family in families}
+    return {family: quote(f"{seen}/{_file(family)}") for family in families}
 
 
 def write(pages: Mapping[str, str], folder: Path) -> None:
@@ -51,12 +52,18 @@ def write(pages: Mapping[str, str], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for family, text in pages.items():
-        temporary = folder / f"{family}.{os.getpid()}.tmp"
+        temporary = folder / f"{_file(family)}.{os.getpid()}.tmp"
         temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(folder / f"{family}.md")
+        temporary.replace(folder / _file(family))
+    written = {_file(family) for family in pages}
     for path in folder.glob("*.md"):
-        if path.stem not in pages and MARK in path.read_text(encoding="utf-8"):
+        if path.name not in written and MARK in path.read_text(encoding="utf-8"):
             path.unlink()
+
+
+def _file(family: str) -> str:
+    """Return the name of a page's file: a task from somebody's records may be called anything."""
+    return re.sub(r"[^\w-]+", "_", family).strip("_") + ".md"
 
 
 def _family(cell: AgreementRecord) -> str:

@@ -16,8 +16,8 @@ NAMES = {"names": ["0", "1", "2"]}
 def score(layer, model="hubert", **changes):
     values = {
         "layer": layer, "model": model, "provenance": HERE, "forward_seconds": 10.0,
-        "accumulate_seconds": 5.0, "score_seconds": 1.0, "forward_cpu_seconds": 8.0, "accumulate_cpu_seconds": 4.0,
-        "score_cpu_seconds": 1.0, "forward_flops": 90, "accumulate_flops": 10,
+        "accumulate_seconds": 5.0, "score_seconds": 1.0, "forward_cpu_seconds": 8.0,
+        "accumulate_cpu_seconds": 4.0, "score_cpu_seconds": 1.0, "forward_flops": 90, "accumulate_flops": 10,
     }  # fmt: skip
     return made_up.score(**(values | changes))
 

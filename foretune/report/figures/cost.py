@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,10 +53,7 @@ def cost(agreements: Sequence[AgreementRecord], suite: str) -> Drawing | None:
     if len(points) < 2:
         return None
     front = pareto({point.name: (point.seconds, point.rho) for point in points})
-    truth = statistics.median(
-        next(iter(cells.values())).fine_tune_seconds for cells in settings.values() if cells
-    )
-    parts = _parts(sorted({*(point.seconds for point in points), truth}))
+    parts = _parts(sorted({point.seconds for point in points}))
     with sheet(_TOP + _HEIGHT + _BOTTOM) as paper:
         paper.text(
             _LEFT, 16, "mean ρ, best at the top; the line joins estimators that no other beats in both"
@@ -74,12 +70,6 @@ def cost(agreements: Sequence[AgreementRecord], suite: str) -> Drawing | None:
             if number:
                 axes.spines["left"].set_visible(False)
                 axes.tick_params(labelleft=False, left=False)
-            if part[0] <= truth <= part[-1]:
-                axes.axvline(truth, color=palette.MUTED, linestyle="dotted", linewidth=1.2)
-                axes.annotate(
-                    "fine-tuning all,\none seed ", (truth, 0.02), xycoords=("data", "axes fraction"),
-                    ha="right", va="bottom", fontsize=10, color=palette.MUTED,
-                )  # fmt: skip
             left += span * share + _GAP
         paper.text(
             _LEFT, _TOP + _HEIGHT + 42,

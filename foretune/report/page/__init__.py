@@ -16,6 +16,7 @@ from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 
 from ..figures import Drawing, palette
 from ..settings import judged
+from ..tables import Ratio
 from . import tables
 
 __all__ = ["page"]
@@ -34,6 +35,8 @@ def page(
     runs: Sequence[TuningRecord] = (),
     tabulated: Sequence[PublishedRecord] = (),
     drawings: Sequence[Drawing] = (),
+    *,
+    ratio: Ratio = lambda cell: None,
 ) -> str:
     """Return the page, the same bytes for the same records.
 
@@ -42,9 +45,11 @@ def page(
         runs: the fine-tuning behind them.
         tabulated: what was found in published results of real models.
         drawings: the figures, by `figures.draw`.
+        ratio: what fine-tuning a cell's candidates costs over what scoring them does; None where not known.
     """
     agreements = sorted(agreements, key=lambda cell: cell.key)
-    shown = [tables.summary(agreements), tables.agreements_table(agreements), tables.candidates(agreements)]
+    shown = [tables.summary(agreements, ratio), tables.agreements_table(agreements, ratio)]
+    shown += [tables.candidates(agreements)]
     shown += [tables.published(tabulated)] if tabulated else []
     shown += [tables.provenance([*agreements, *runs])]
     sections = [table.html() for table in shown]

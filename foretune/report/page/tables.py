@@ -151,7 +151,6 @@ _AGREEMENT: Sequence[_Column] = (
     ("regret@3", True, lambda cell: _number(cell.regret_at_3, 3)),
     ("scoring, s", True, lambda cell: _significant(cell.score_seconds)),
     ("fine-tuning, s", True, lambda cell: _significant(cell.fine_tune_seconds, 3)),
-    ("cost ratio", True, lambda cell: _significant(cell.cost_ratio)),
     ("gate", False, lambda cell: Cell(_gate(cell))),
     ("note", False, lambda cell: Cell(cell.error or cell.reason, style="note")),
 )
@@ -163,7 +162,7 @@ def _gate(cell: AgreementRecord) -> str:
     return "held" if cell.passed else "broken"
 
 
-def summary(agreements: Sequence[AgreementRecord]) -> Table:
+def summary(agreements: Sequence[AgreementRecord], ratio: markdown.Ratio) -> Table:
     """Return estimators by mean ρ over the settings of a suite, the best first, and what they cost."""
     settings = judged(agreements)
     families = sorted({setting.family for setting in settings})
@@ -178,7 +177,6 @@ def summary(agreements: Sequence[AgreementRecord]) -> Table:
         for name, mean in mean_agreement(own).items():
             cells = [found[name] for found in own.values() if name in found]
             sure = [cell for cell in cells if (cell.spearman or 0) > 0 and (cell.p_value or 0) < 0.01]
-            ratios = sorted(cell.cost_ratio for cell in cells if cell.cost_ratio is not None)
             rows.append(
                 Row(
                     [
@@ -189,7 +187,7 @@ def summary(agreements: Sequence[AgreementRecord]) -> Table:
                         Cell(str(len(cells)), len(cells)),
                         Cell(str(len(sure)), len(sure)),
                         _significant(median_seconds(cells)),
-                        _significant(ratios[len(ratios) // 2] if ratios else None),
+                        _significant(markdown.median_ratio(cells, ratio)),
                     ],
                     {"suite": suite, "estimator": name.lower()},
                 )
@@ -198,15 +196,15 @@ def summary(agreements: Sequence[AgreementRecord]) -> Table:
     text = (
         "Mean Spearman's ρ between scores and the results of fine-tuning, over the settings in which at "
         "least half of the suite's estimators were judged; models scored by the default layer policy. Median "
-        "seconds and cost ratio (fine-tuning over scoring)."
+        "seconds, and median cost ratio (operations of fine-tuning over those of scoring)."
     )
     return Table("summary", "Which estimator?", text, columns, numbers, rows)
 
 
-def agreements_table(agreements: Iterable[AgreementRecord]) -> Table:
+def agreements_table(agreements: Iterable[AgreementRecord], ratio: markdown.Ratio) -> Table:
     """Return every agreement, a row each."""
     rows = [
-        Row([make(cell) for _, _, make in _AGREEMENT], _filters(cell))
+        Row([*(make(cell) for _, _, make in _AGREEMENT), _significant(ratio(cell))], _filters(cell))
         for cell in sorted(agreements, key=lambda cell: (cell.suite != "embedded", cell.key))
     ]
     text = (
@@ -214,7 +212,8 @@ def agreements_table(agreements: Iterable[AgreementRecord]) -> Table:
         "two-sided; ceiling: what a perfect estimator would reach despite noise over seeds; regret: what "
         "fine-tuning only the candidate with the best score loses, in the metric's unit."
     )
-    columns, numbers, _ = zip(*_AGREEMENT, strict=True)
+    columns = [*(column for column, _, _ in _AGREEMENT), "cost ratio"]
+    numbers = [*(number for _, number, _ in _AGREEMENT), True]
     return Table("settings", "Every setting", text, columns, numbers, rows)
 
 
