@@ -42,7 +42,7 @@ Policy = Literal["last", "best", "mean"]
 """How the scores of a model's layers make the model's score."""
 POLICIES: tuple[Policy, ...] = ("last", "best", "mean")
 DEFAULT_POLICY: Policy = "last"
-"""As the ground truth: it fine-tunes whole encoders with a head on the last layer."""
+"""As the ground truth: it fine-tunes whole encoders with a head on the last layer; see `default_policy`."""
 ALL_MODELS = "all"
 """In the place of the model, where the candidates are models."""
 
@@ -118,7 +118,7 @@ def over_models(
     task: Task,
     scores: Mapping[str, Sequence[ScoreRecord]],
     outcomes: Mapping[str, Outcome],
-    policy: Policy = DEFAULT_POLICY,
+    policy: Policy | None = None,
     gate: Gate = NO_GATE,
 ) -> AgreementRecord:
     """Judge one estimator by how it ranks models.
@@ -126,13 +126,14 @@ def over_models(
     Args:
         task: what was scored and fine-tuned for.
         scores: by model, all of one estimator: one a layer; the policy `last` needs the last only.
-        outcomes: of fine-tuning the whole encoder, by model.
-        policy: how a model's score is made.
+        outcomes: of fine-tuning the whole encoder, or of a probe of it, by model.
+        policy: how a model's score is made; None: the default of the outcomes' protocol.
         gate: what must hold.
 
     Raises:
         InputError: a model that was fine-tuned has no record, or there are fewer than two.
     """
+    policy = policy or default_policy(next((each.protocol for each in outcomes.values()), "layer"))
     entries, used, seconds = [], [], 0.0
     for model in sorted(outcomes):
         if not scores.get(model):
@@ -156,6 +157,15 @@ def over_models(
         used += counted
         seconds += _seconds(counted)
     return _judge(_Cell(task, "models", ALL_MODELS, policy, entries, used, seconds), gate)
+
+
+def default_policy(protocol: str) -> Policy:
+    """Return the layer policy that models are judged by unless another is asked for.
+
+    Whole encoders are fine-tuned with a head on the last layer. A probe sees a learned sum of all layers,
+    which can be any one of them: it can do what the best layer can.
+    """
+    return "best" if protocol == "probe" else DEFAULT_POLICY
 
 
 def _pooled(records: Sequence[ScoreRecord], policy: Policy) -> float | None:

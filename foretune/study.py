@@ -17,6 +17,7 @@ from foretune import tasks as registry
 from foretune.experiments import ESTIMATORS as EXPERIMENT_ESTIMATORS
 from foretune.ground_truth import (
     LEAST_CANDIDATES,
+    MODEL_PROTOCOLS,
     GroundTruth,
     Outcome,
     Protocol,
@@ -154,8 +155,8 @@ class Study:
         """Return the candidates of a task in the setting `models`."""
         if self.options.models is not None:
             return list(self.options.models)
-        known = GroundTruth(task, self.runs).models()
-        return known or self._shipped_models()
+        by_each = [GroundTruth(task, self.runs, protocol=each).models() for each in MODEL_PROTOCOLS]
+        return sorted({model for models in by_each for model in models}) or self._shipped_models()
 
     def layered_models(self, task: str) -> list[str]:
         """Return the candidates of a task whose layers are ranked."""
@@ -302,8 +303,20 @@ class TaskStudy:
         truth = self.ground_truth_by(protocol)
         return truth.layers(model, **self._revisions(model, truth))
 
+    def model_protocols(self) -> list[Protocol]:
+        """Return the protocols that enough models were fine-tuned by, `layer` where there is none."""
+        models = set(self.study.models(self.task.name))
+        found = [
+            each
+            for each in MODEL_PROTOCOLS
+            if len(models.intersection(self.ground_truth_by(each).models())) >= LEAST_CANDIDATES
+        ]
+        return found or ["layer"]
+
     def models(self, protocol: Protocol = "layer") -> dict[str, Outcome]:
         """Return what fine-tuning each candidate as a whole gave, by a protocol.
+
+        Not every candidate needs to have been probed: of the protocol `probe`, those are returned that were.
 
         Raises:
             InputError: some of it is missing or stale, and is not to be made now.
@@ -314,7 +327,8 @@ class TaskStudy:
             if self.study.options.fine_tune:
                 self._fine_tune_missing(model, [top], protocol)
             truth = self.ground_truth_by(protocol)
-            found[model] = truth.full(model, top, **self._revisions(model, truth))
+            if protocol == "layer" or truth.reaches(model, top):
+                found[model] = truth.full(model, top, **self._revisions(model, truth))
         return found
 
     def _revisions(self, model: str, truth: GroundTruth) -> Mapping[str, str]:

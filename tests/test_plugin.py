@@ -17,6 +17,7 @@ import pytest
 
 from foretune import records, tasks
 from foretune.estimators import UnknownEstimatorError
+from foretune.judging import POLICIES
 from foretune.records import AgreementRecord, ScoreRecord
 from foretune.study import Options, Study
 from foretune.tasks.errors import InputError
@@ -258,6 +259,37 @@ class TestBenchmark:
         assert sorted(record.key for record in part) == sorted(record.key for record in whole)
         changed = [new.key for new in part if new not in whole]
         assert changed == [("embedded", "tones", "layers", "toy_clear", "depth", "each")]
+
+    def test_models_that_were_probed_are_judged_by_that_too(self, session):
+        session.fine_tuned()
+        for number, model in enumerate(MODELS):  # what is best fine-tuned is worst probed
+            records.append(session.truth, toy_run(model, 3, 0, protocol="probe", value=0.5 + number / 10,
+                                                  metrics={"accuracy": 0.5 + number / 10}))  # fmt: skip
+        (session.path / "bench" / "gates.toml").write_text(
+            "[tones.models.logme]\nleast_spearman = 0.9\n[tones.probe.logme]\nleast_spearman = 0.9\n"
+        )
+        result = session.run("bench/test_models.py", "--estimators=logme,knn")
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(["*probe: Spearman's ρ is 0, must be at least 0.9*"])
+        found = {(r.estimator, r.protocol, r.layer_policy): r for r in session.agreements()}
+        assert set(found) == {
+            *(("logme", protocol, policy) for protocol in ("layer", "probe") for policy in POLICIES),
+            ("knn", "layer", "last"),  # needs samples: the scores of all layers would take too long
+            ("knn", "probe", "last"),
+        }
+        for (estimator, protocol, policy), cell in found.items():
+            assert cell.scores == found[estimator, "layer", policy].scores
+            gated = (estimator, protocol, policy) in {("logme", "layer", "last"), ("logme", "probe", "best")}
+            assert (cell.least_spearman == 0.9) == gated
+            values = [0.5, 0.7, 0.6] if protocol == "probe" else [0.755, 0.455, 0.605]
+            assert cell.values == pytest.approx(values)
+
+    def test_few_probes_are_no_setting(self, session):
+        session.fine_tuned()
+        for model in MODELS[:2]:
+            records.append(session.truth, toy_run(model, 3, 0, protocol="probe"))
+        session.run("bench/test_models.py", "--estimators=depth").assert_outcomes(passed=1)
+        assert {record.protocol for record in session.agreements()} == {"layer"}
 
     def check_saved(self, session):
         (saved,) = (session.path / ".benchmarks").glob("*/*_toys.json")

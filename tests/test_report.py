@@ -217,6 +217,18 @@ class TestRender:
         assert rows[1][-1] == "ρ ≥ 0.4, p ≤ 0.05: held"
         assert rows[2][-1] == "ρ ≥ 0.9: **broken**"
 
+    def test_models_that_were_probed_stand_apart(self):
+        probed = [
+            models(protocol="probe", layer_policy="last", spearman=-0.7),
+            models(protocol="probe", layer_policy="best", spearman=-0.8),
+        ]
+        text = render([*STUDY, *probed], RUNS)
+        whole, _, part = text.partition("#### asr: models, probed")
+        assert "-0.8" in part.partition("####")[0]
+        assert "-0.7" in part.partition("####")[0].partition("ρ by how")[2]
+        assert "-0.7" not in whole
+        assert "-0.8" not in whole
+
     def test_layer_policies(self):
         rows = rows_under(render(STUDY, RUNS), "ρ by how a model's score")
         assert rows == [

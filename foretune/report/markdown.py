@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from foretune.judging import completed
+from foretune.judging import completed, default_policy
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 from foretune.tasks import TASKS
 
@@ -36,7 +36,7 @@ _PROTOCOLS = {
     "single-layer": ", each fine-tuned alone",
     "probe": ", probed",
 }
-"""How layers were fine-tuned, where it is not the usual way."""
+"""How candidates were fine-tuned, where it is not the usual way."""
 
 _SUMMARY = (
     f"*p < {tables.STRICT}* counts the settings where an order as good comes by chance less often than that, "
@@ -169,10 +169,12 @@ def _suite(
             tuned = _PROTOCOLS[protocol]
             parts += _setting(f"#### {task}: layers of {model}{tuned}", chosen, order)
         models = [cell for cell in of_task if cell.setting == "models"]
-        if models:
-            parts += _setting(f"#### {task}: models", tables.default_cells(models), order)
+        for protocol in sorted({cell.protocol for cell in models}):
+            own = [cell for cell in models if cell.protocol == protocol]
+            usual = [cell for cell in own if cell.layer_policy == default_policy(protocol)]
+            parts += _setting(f"#### {task}: models{_PROTOCOLS[protocol]}", usual, order)
             parts += ["ρ by how a model's score is made from those of its layers:"]
-            parts += [setting.policies(models, order)]
+            parts += [setting.policies(own, order)]
     return parts
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from foretune.judging import DEFAULT_POLICY
+from foretune.judging import default_policy
 from foretune.records import AgreementRecord
 
 from ..tables import BASELINES
@@ -66,7 +66,7 @@ def judged(cells: Iterable[AgreementRecord]) -> dict[Setting, dict[str, Agreemen
     """Return the agreements by setting, models scored by the default layer policy; sorted, embedded first."""
     found: dict[Setting, dict[str, AgreementRecord]] = {}
     for cell in sorted(cells, key=lambda cell: cell.key):
-        if cell.setting == "models" and cell.layer_policy != DEFAULT_POLICY:
+        if cell.setting == "models" and cell.layer_policy != default_policy(cell.protocol):
             continue
         setting = Setting(cell.suite, cell.task, cell.setting, cell.model, cell.protocol)
         found.setdefault(setting, {})[cell.estimator] = cell
