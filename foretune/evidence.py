@@ -20,7 +20,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from foretune.cache import VERSION, BusyError, Folder, Pace, canonical, content_hash
+from foretune.cache import VERSION, BusyError, Folder, Pace, audio_hash, canonical, content_hash
 from foretune.estimators import Estimator, Moments, Reservoir, Samples
 from foretune.estimators.validation import as_features
 from foretune.extraction import (
@@ -241,6 +241,91 @@ def _select(candidate: Candidate, batch: Batch, sampler: Sampler) -> Piece:
     rows = sampler.rows(candidate, batch)
     features = [rows.select(hidden) for hidden in batch.states.layers]
     return Piece(features, rows.labels, rows.groups, batch.seconds, time.perf_counter() - start)
+
+
+# --- what several tasks have in common
+
+HELD_BYTES = 2**29
+"""Memory for what passes over the same speech leave; beyond it the oldest is forgotten, and heard again."""
+
+
+class Heard:
+    """Passes over speech that several tasks have in common, such as the candidates' source, each made once.
+
+    Of an utterance task the pooled features are kept, which each task labels and groups in its own way; of a
+    sequence task what was gathered, which serves the tasks that label the same frames alike. Seconds are
+    those of the pass that was made: what a task would take by itself.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, list[_Pooled] | Evidence] = {}
+
+    def gather(
+        self,
+        candidate: Candidate,
+        utterances: Sequence[Utterance],
+        sampler: Sampler,
+        wanted: Wanted,
+        settings: PassSettings,
+    ) -> Evidence:
+        """Return what `gather` returns for the same arguments, from an earlier pass where there is one."""
+        key = _key(candidate, utterances, sampler, settings)
+        if not sampler.pooled:
+            name = json.dumps([key, canonical(wanted), settings.seed])
+            held = self._held.get(name)
+            if not isinstance(held, Evidence):
+                held = gather(candidate, utterances, sampler, wanted, settings)
+                self._hold(name, held)
+            return held
+        name = json.dumps(key | {"speech": audio_hash(utterances), "sampling": "pooled"})
+        pieces = self._held.get(name)
+        if not isinstance(pieces, list):
+            pieces = list(_pool(candidate, utterances, sampler, settings))
+            self._hold(name, pieces)
+        evidence = Evidence.empty(candidate, len(utterances), wanted, settings.seed)
+        for each in pieces:
+            labels, groups = sampler.of_utterances(each.indices)
+            evidence.add(Piece(each.features, labels, groups, each.forward_seconds, each.select_seconds))
+        evidence.draw()
+        return evidence
+
+    def _hold(self, name: str, found: list[_Pooled] | Evidence) -> None:
+        self._held[name] = found
+        while sum(map(_bytes_of, self._held.values())) > HELD_BYTES and len(self._held) > 1:
+            del self._held[next(iter(self._held))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pooled:
+    """The pooled features of one batch: of each layer (N, D), with the numbers of its utterances."""
+
+    indices: Sequence[int]
+    features: list[Any]
+    forward_seconds: float
+    select_seconds: float
+
+
+def _pool(
+    candidate: Candidate, utterances: Sequence[Utterance], sampler: Sampler, settings: PassSettings
+) -> Iterator[_Pooled]:
+    batches = extract(
+        candidate,
+        utterances,
+        batch_seconds=settings.batch_seconds,
+        dtype=settings.dtype,
+        progress=settings.progress,
+        report=settings.report,
+    )
+    for batch in batches:
+        piece = _select(candidate, batch, sampler)
+        features = [as_features(layer) for layer in piece.features]
+        yield _Pooled(batch.indices, features, piece.forward_seconds, piece.select_seconds)
+
+
+def _bytes_of(found: list[_Pooled] | Evidence) -> int:
+    if isinstance(found, list):
+        return sum(layer.nbytes for each in found for layer in each.features)
+    return sum(samples.features.nbytes for samples in found.samples)
 
 
 # --- what the cache keeps

@@ -29,7 +29,7 @@ from foretune.estimators import (
     jackknives,
     load_plugins,
 )
-from foretune.evidence import Evidence, PassSettings, Wanted, gather
+from foretune.evidence import Evidence, Heard, PassSettings, Wanted, gather
 from foretune.extraction import Progress, default_batch_seconds
 from foretune.memory import peak_memory
 from foretune.models.candidate import Candidate
@@ -139,6 +139,7 @@ def prepare(
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
     other_tasks: Mapping[int, float] | None = None,
+    heard: Heard | None = None,
 ) -> Prepared:
     """Send a task's speech through a candidate, and keep what the estimators need of every layer.
 
@@ -159,6 +160,7 @@ def prepare(
         progress: called after each batch with seconds of speech done and in all.
         report: called with a line on the precision, and on what the cache found.
         other_tasks: by layer, how well it does on other tasks; see `Metadata.other_tasks`.
+        heard: passes over source speech that other tasks have made, and what this one adds to them.
 
     Raises:
         InputError: as `score_candidate`.
@@ -178,7 +180,8 @@ def prepare(
     if _any_needs(scorable, "source"):
         labelled = _any_needs(scorable, "source_labels")
         sampler = source_sampler(task, data.source, labelled=labelled, silence=labelling.silence)
-        source = gather(candidate, data.source, sampler, Wanted.by([]), settings)
+        hear = gather if heard is None else heard.gather
+        source = hear(candidate, data.source, sampler, Wanted.by([]), settings)
     origin = provenance(str(candidate.device))
     return Prepared(
         candidate,

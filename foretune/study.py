@@ -30,6 +30,7 @@ from foretune.tasks.errors import InputError
 
 if TYPE_CHECKING:
     from foretune.alignment import Labelling
+    from foretune.evidence import Heard
     from foretune.scoring import Prepared
     from foretune.tasks.utterance import TaskData
 
@@ -100,12 +101,22 @@ class Study:
         self.tasks = functools.cache(self._task)
         self._scored: set[tuple[object, ...]] = set()
         self.made: list[Record] = []
+        self._heard: Heard | None = None
 
     @functools.cached_property
     def runs(self) -> list[TuningRecord]:
         """The finished fine-tuning runs, of all tasks."""
         files = self.options.ground_truth_files()
         return [run for run in read_tuning(files) if self.options.suite.has(run)]
+
+    @property
+    def heard(self) -> Heard:
+        """The passes over source speech, which each candidate makes once for all tasks."""
+        if self._heard is None:
+            from foretune.evidence import Heard
+
+            self._heard = Heard()
+        return self._heard
 
     def estimator_names(self) -> list[str]:
         """Return the names of the estimators.
@@ -283,6 +294,7 @@ class TaskStudy:
             seed=self.study.options.seed,
             labelling=self.labelling,
             other_tasks={layer: share for (name, layer), share in beaten.items() if name == model},
+            heard=self.study.heard,
         )
         return Features(prepared, list(range(candidate.num_layers + 1)))
 
