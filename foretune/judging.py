@@ -188,6 +188,7 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
     statistics = _NO_STATISTICS if failures else _statistics(cell) | _noise(cell)
     fine_tune_seconds = math.fsum(entry.outcome.wall_seconds for entry in entries)
     first = cell.records[0]
+    timed = cell.seconds > 0 and all(record.provenance.processes == 1 for record in cell.records)
     return AgreementRecord(
         task=task.name,
         suite=first.suite,
@@ -213,7 +214,7 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
         **_ceilings(task, entries),
         score_seconds=cell.seconds,
         fine_tune_seconds=fine_tune_seconds,
-        cost_ratio=fine_tune_seconds / cell.seconds if cell.seconds > 0 and not failures else None,
+        cost_ratio=fine_tune_seconds / cell.seconds if timed and not failures else None,
         least_spearman=gate.least_spearman,
         largest_p_value=gate.largest_p_value,
         reason=gate.reason,

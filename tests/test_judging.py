@@ -181,6 +181,13 @@ class TestModels:
         assert cell == over_models(TASK, scores, outcomes, policy)
         assert cell != over_models(TASK, scores, outcomes, "mean")
 
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_seconds_beside_other_tests_are_no_cost(self, processes):
+        origin = made_up.PROVENANCE.model_copy(update={"processes": processes})
+        scores = {f"m{i}": [score(i, model=f"m{i}", provenance=origin)] for i in RUNS}
+        cell = over_models(TASK, scores, {f"m{i}": outcome(values) for i, values in RUNS.items()})
+        assert cell.cost_ratio == (pytest.approx(50 / cell.score_seconds) if processes == 1 else None)
+
     def test_three_models_have_no_interval(self):
         scores = {f"m{i}": [score(i, model=f"m{i}", layer=6, score=SCORES[i])] for i in range(3)}
         cell = over_models(TASK, scores, {f"m{i}": outcome(RUNS[i]) for i in range(3)})

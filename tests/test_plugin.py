@@ -392,6 +392,12 @@ class TestBenchmark:
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(["ERROR: --benchmark-json: tests that run side by side *"])
 
+    def test_what_is_recorded_side_by_side_says_so(self, session):
+        session.fine_tuned()
+        session.run("bench/test_models.py", "-n", "2", "--estimators=logme,depth").assert_outcomes(passed=2)
+        assert {record.provenance.processes for record in records.read(session.records)} == {2}
+        assert {record.cost_ratio for record in session.agreements()} == {None}
+
     def test_without_ground_truth_the_session_does_not_start(self, session):
         result = session.run(*STUDY)
         assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -13,7 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Provenance(BaseModel):
-    """Where a result came from."""
+    """Where a result came from.
+
+    Attributes:
+        processes: that ran tests side by side (pytest-xdist), this one included: more than one spoil each
+            other's times, and the seconds of a record are no timings.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,6 +29,7 @@ class Provenance(BaseModel):
     machine: str
     device: str
     threads: int
+    processes: int = 1
     packages: dict[str, str]
     started: str
 
@@ -39,6 +46,7 @@ def provenance(device: str = "cpu") -> Provenance:
         machine=f"{platform.system()} {platform.machine()}",
         device=device,
         threads=torch.get_num_threads(),
+        processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
         packages=_package_versions(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )

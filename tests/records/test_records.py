@@ -85,8 +85,8 @@ class TestAppendAndRead:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"schema": 3}, r"records\.jsonl:2: not a record of schema 1 to 2: score\.schema"),
-            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1 to 2"),
+            ({"schema": 4}, r"records\.jsonl:2: not a record of schema 1 to 3: score\.schema"),
+            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1 to 3"),
             ({"layer": "three"}, r"records\.jsonl:2: .*score\.layer"),
             ({"unheard": 1}, r"records\.jsonl:2: .*score\.unheard"),
         ],
@@ -161,6 +161,21 @@ class TestSchema:
         assert (found[0].ceiling, found[0].score_errors, found[1].dtype) == (None, [], "float32")
         records.compact(path)
         assert records.read(path) == found
+
+    def test_records_of_schema_2_are_read_as_made_by_one_process(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        fields = json.loads(score().model_dump_json(by_alias=True)) | {"schema": 2}
+        del fields["provenance"]["processes"]
+        path.write_text(json.dumps(fields) + "\n")
+        (found,) = records.read(path)
+        assert (found.schema_version, found.provenance.processes) == (2, 1)
+
+    @pytest.mark.parametrize(("count", "processes"), [(None, 1), ("1", 1), ("3", 3)])
+    def test_records_say_how_many_processes_ran_tests_side_by_side(self, monkeypatch, count, processes):
+        monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+        if count is not None:
+            monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", count)
+        assert records.provenance().processes == processes
 
 
 class TestLatestAndCompact:
