@@ -45,6 +45,7 @@ def test_models(task_study: TaskStudy, estimator: str, gates: Gates, benchmark: 
         return {model: found.score(estimator, found.layers[-1:]) for model, found in features.items()}
 
     last = benchmark.pedantic(score_last_layers, rounds=1)
+    last = {model: found.with_errors(last[model]) for model, found in features.items()}
     from_samples = not get_estimator(estimator).needs.isdisjoint({"samples", "source"})
     every = last if from_samples else {model: found.scores(estimator) for model, found in features.items()}
     policies: tuple[Policy, ...] = ("last",) if from_samples else POLICIES

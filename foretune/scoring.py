@@ -309,21 +309,18 @@ class Prepared:
     def with_errors(self, records: Sequence[ScoreRecord]) -> list[ScoreRecord]:
         """Return scores with their jackknife errors over groups of utterances, where these can be had."""
         errors = {
-            layer: self._errors(layer, {record.estimator for record in records if record.layer == layer})
+            layer: self.errors(layer, {record.estimator for record in records if record.layer == layer})
             for layer in {record.layer for record in records}
         }
         completed = []
         for record in records:
             found = errors[record.layer].get(record.estimator)
-            known = (
-                {}
-                if found is None
-                else {"standard_error": found.standard_error, "group_errors": found.group_errors.tolist()}
+            completed.append(
+                record if found is None else record.with_error(found.standard_error, found.group_errors)
             )
-            completed.append(record.model_copy(update=known))
         return completed
 
-    def _errors(self, layer: int, names: Collection[str]) -> dict[str, Jackknife | None]:
+    def errors(self, layer: int, names: Collection[str]) -> dict[str, Jackknife | None]:
         """Return the jackknife errors of a layer's scores, by estimator.
 
         None where there is none: the score is not made from moments alone or from class Gram matrices (which

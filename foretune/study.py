@@ -30,12 +30,15 @@ from foretune.tasks.errors import InputError
 
 if TYPE_CHECKING:
     from foretune.alignment import Labelling
+    from foretune.estimators import Jackknife
     from foretune.evidence import Heard
     from foretune.scoring import Prepared
     from foretune.tasks.utterance import TaskData
 
 LAYER_PROTOCOLS: tuple[Protocol, ...] = ("layer", "single-layer")
 """How layers are fine-tuned: the encoder cut after each, or each alone."""
+OURS = "held_out_evidence"
+"""The estimator of our own."""
 SEEDS = 3
 """Seeds of the runs that are made where the ground truth lacks them."""
 
@@ -208,11 +211,14 @@ class Features:
     Attributes:
         prepared: statistics and samples of all layers.
         layers: the layers, in order.
+        kept: the scores that were made, by layer and estimator.
+        errors: of the scores over utterances, by layer and estimator, where they were asked for.
     """
 
     prepared: Prepared
     layers: list[int]
     kept: dict[tuple[int, str], ScoreRecord] = field(default_factory=dict)
+    errors: dict[int, dict[str, Jackknife | None]] = field(default_factory=dict)
 
     def score(self, estimator: str, layers: Sequence[int] | None = None) -> list[ScoreRecord]:
         """Score layers (by default all) by an estimator, now."""
@@ -227,6 +233,34 @@ class Features:
         if missing:
             self.score(estimator, missing)
         return [self.kept[layer, estimator] for layer in wanted]
+
+    def with_errors(self, records: Sequence[ScoreRecord]) -> list[ScoreRecord]:
+        """Return scores with their errors over utterances, of estimators that give them cheaply.
+
+        Those are made from moments; of those that leave out groups themselves, and so need an
+        eigendecomposition for each pair of groups, our own alone and on the small shipped candidates.
+        All estimators of a layer share these, so that the first one asked for pays.
+        """
+        completed = []
+        for record in records:
+            if record.layer not in self.errors:
+                self.errors[record.layer] = self.prepared.errors(record.layer, self._cheap())
+            found = self.errors[record.layer].get(record.estimator)
+            completed.append(
+                record if found is None else record.with_error(found.standard_error, found.group_errors)
+            )
+        self.kept.update({(record.layer, record.estimator): record for record in completed})
+        return completed
+
+    def _cheap(self) -> list[str]:
+        from foretune.estimators import get_estimator
+
+        ours = {OURS} if self.prepared.data.suite == EMBEDDED else set()
+        return [
+            name
+            for name in self.prepared.lacking
+            if "groups" not in get_estimator(name).needs or name in ours
+        ]
 
 
 class TaskStudy:
@@ -291,6 +325,7 @@ class TaskStudy:
             self.data,
             # parts of a task are in the paper's experiments only
             self.study.estimator_names() if self.task.only is None else EXPERIMENT_ESTIMATORS,
+            grouped=self.task.only is None,
             seed=self.study.options.seed,
             labelling=self.labelling,
             other_tasks={layer: share for (name, layer), share in beaten.items() if name == model},

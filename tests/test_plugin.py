@@ -284,6 +284,22 @@ class TestBenchmark:
             values = [0.5, 0.7, 0.6] if protocol == "probe" else [0.755, 0.455, 0.605]
             assert cell.values == pytest.approx(values)
 
+    def test_scores_from_moments_have_intervals_over_speech(self, session):
+        session.fine_tuned()
+        session.run(*STUDY, "--estimators=logme,held_out_evidence,ridge,knn", "-q")
+        found = {(r.setting, r.model, r.estimator, r.layer_policy): r for r in session.agreements()}
+        for (setting, _, estimator, policy), cell in found.items():
+            known = estimator in ("logme", "held_out_evidence") and policy in ("each", "last")
+            # three models are too few for an interval
+            assert cell.utterance_errors == ("groups" if known and setting == "layers" else ""), cell.key
+            assert (cell.utterance_low is not None) == (known and setting == "layers"), cell.key
+            if known:
+                assert all(error > 0 for error in cell.score_errors)
+        by_layer = [r for r in records.read(session.records) if isinstance(r, ScoreRecord)]
+        (dull,) = (r for r in by_layer if (r.model, r.layer, r.estimator) == ("toy_dull", 3, "logme"))
+        cells = found["layers", "toy_dull", "logme", "each"], found["models", "all", "logme", "last"]
+        assert dull.standard_error == cells[0].score_errors[3] == cells[1].score_errors[2]
+
     def test_few_probes_are_no_setting(self, session):
         session.fine_tuned()
         for model in MODELS[:2]:
