@@ -168,6 +168,18 @@ def content_hash(utterances: Sequence[Utterance]) -> str:
     return digest.hexdigest()
 
 
+def audio_hash(utterances: Sequence[Utterance]) -> str:
+    """Return 32 hexadecimal digits over the audio of utterances alone, in their order.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for utterance in utterances:
+        digest.update(_audio_digest(utterance))
+    return digest.hexdigest()
+
+
 def _audio_digest(utterance: Utterance) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     if isinstance(utterance.audio, np.ndarray):

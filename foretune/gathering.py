@@ -57,29 +57,13 @@ def gather(
     """
     evidence = Evidence.empty(candidate, len(utterances), wanted, settings.seed)
     with _keeper(candidate, utterances, sampler, wanted, settings) as keeper:
-        batches = extract(
-            candidate,
-            utterances,
-            batch_seconds=settings.batch_seconds,
-            dtype=settings.dtype,
-            skip_batches=keeper.restore(evidence),
-            progress=settings.progress,
-            report=settings.report,
-        )
+        skip = keeper.restore(evidence)
         whole = True
         try:
             with _one_thread_for_sums(candidate):
-                # side by side with the next batches, this thread's own clock; else that of all threads
-                cpu = time.process_time if streams_of(candidate) == 1 else time.thread_time
-                mark, summing = time.process_time(), 0.0
-                for batch in batches:
-                    passed = max(0.0, time.process_time() - mark - summing)
-                    mark, began = time.process_time(), cpu()
+                for _, piece in pieces_of(candidate, utterances, sampler, settings, skip_batches=skip):
                     whole = False
-                    piece = _select(candidate, batch, sampler, passed, cpu)
-                    piece.forward_flops = _flops_of_all(batch, utterances)
-                    evidence.add(piece, cpu)
-                    summing = cpu() - began
+                    evidence.add(piece, _cpu_clock(candidate))
                     keeper.keep(piece, evidence)
                     whole = True
         finally:
@@ -89,6 +73,48 @@ def gather(
         raise InputError(f"{candidate.name}: no frame lies within a phone; check the true times")
     evidence.draw()
     return evidence
+
+
+def pieces_of(
+    candidate: Candidate,
+    utterances: Sequence[Utterance],
+    sampler: Sampler,
+    settings: PassSettings,
+    *,
+    skip_batches: int = 0,
+) -> Iterator[tuple[Batch, Piece]]:
+    """Yield each batch of a pass, and what is to be gathered of it.
+
+    Args:
+        candidate: to be listened through.
+        utterances: the speech.
+        sampler: of these utterances.
+        settings: how.
+        skip_batches: leave out so many batches, which an earlier run has done.
+    """
+    batches = extract(
+        candidate,
+        utterances,
+        batch_seconds=settings.batch_seconds,
+        dtype=settings.dtype,
+        skip_batches=skip_batches,
+        progress=settings.progress,
+        report=settings.report,
+    )
+    cpu = _cpu_clock(candidate)
+    mark, summing = time.process_time(), 0.0
+    for batch in batches:
+        passed = max(0.0, time.process_time() - mark - summing)
+        mark, began = time.process_time(), cpu()
+        piece = _select(candidate, batch, sampler, passed, cpu)
+        piece.forward_flops = _flops_of_all(batch, utterances)
+        yield batch, piece
+        summing = cpu() - began  # with what was made of the batch meanwhile
+
+
+def _cpu_clock(candidate: Candidate) -> Callable[[], float]:
+    """Return the clock of this thread, where others are at the next batches meanwhile; else that of all."""
+    return time.process_time if streams_of(candidate) == 1 else time.thread_time
 
 
 def _one_thread_for_sums(candidate: Candidate) -> AbstractContextManager[object]:
@@ -233,7 +259,7 @@ def _keeper(
     if settings.cache is None:
         yield _Keeper()
         return
-    key = _key(candidate, utterances, sampler, settings)
+    key = key_of(candidate, utterances, sampler, settings)
     if not sampler.pooled:
         key |= {"wanted": canonical(wanted), "seed": settings.seed, "samples": MAX_SAMPLES}
     try:
@@ -249,7 +275,7 @@ def _keeper(
         folder.close()
 
 
-def _key(
+def key_of(
     candidate: Candidate, utterances: Sequence[Utterance], sampler: Sampler, settings: PassSettings
 ) -> dict[str, Any]:
     """Return all that decides which samples a pass gives, and with which features."""

@@ -32,6 +32,7 @@ from foretune.estimators import (
 from foretune.evidence import Evidence, PassSettings, Wanted, cost_of_passes
 from foretune.extraction import Progress, default_batch_seconds
 from foretune.gathering import gather
+from foretune.heard import Heard
 from foretune.memory import peak_memory
 from foretune.models.candidate import Candidate
 from foretune.records import Provenance, ScoreRecord, provenance
@@ -140,6 +141,7 @@ def prepare(
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
     other_tasks: Mapping[int, float] | None = None,
+    heard: Heard | None = None,
 ) -> Prepared:
     """Send a task's speech through a candidate, and keep what the estimators need of every layer.
 
@@ -160,6 +162,7 @@ def prepare(
         progress: called after each batch with seconds of speech done and in all.
         report: called with a line on the precision, and on what the cache found.
         other_tasks: by layer, how well it does on other tasks; see `Metadata.other_tasks`.
+        heard: passes over source speech that other tasks have made, and what this one adds to them.
 
     Raises:
         InputError: as `score_candidate`.
@@ -179,7 +182,8 @@ def prepare(
     if _any_needs(scorable, "source"):
         labelled = _any_needs(scorable, "source_labels")
         sampler = source_sampler(task, data.source, labelled=labelled, silence=labelling.silence)
-        source = gather(candidate, data.source, sampler, Wanted.by([]), settings)
+        hear = gather if heard is None else heard.gather
+        source = hear(candidate, data.source, sampler, Wanted.by([]), settings)
     origin = provenance(str(candidate.device))
     return Prepared(
         candidate,
@@ -310,21 +314,18 @@ class Prepared:
     def with_errors(self, records: Sequence[ScoreRecord]) -> list[ScoreRecord]:
         """Return scores with their jackknife errors over groups of utterances, where these can be had."""
         errors = {
-            layer: self._errors(layer, {record.estimator for record in records if record.layer == layer})
+            layer: self.errors(layer, {record.estimator for record in records if record.layer == layer})
             for layer in {record.layer for record in records}
         }
         completed = []
         for record in records:
             found = errors[record.layer].get(record.estimator)
-            known = (
-                {}
-                if found is None
-                else {"standard_error": found.standard_error, "group_errors": found.group_errors.tolist()}
+            completed.append(
+                record if found is None else record.with_error(found.standard_error, found.group_errors)
             )
-            completed.append(record.model_copy(update=known))
         return completed
 
-    def _errors(self, layer: int, names: Collection[str]) -> dict[str, Jackknife | None]:
+    def errors(self, layer: int, names: Collection[str]) -> dict[str, Jackknife | None]:
         """Return the jackknife errors of a layer's scores, by estimator.
 
         None where there is none: the score is not made from moments alone or from class Gram matrices (which

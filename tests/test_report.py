@@ -210,6 +210,17 @@ class TestRender:
         assert rows[1][-1] == "ρ ≥ 0.4, p ≤ 0.05: held"
         assert rows[2][-1] == "ρ ≥ 0.9: **broken**"
 
+    def test_models_that_were_probed_stand_apart(self):
+        probed = [
+            models(protocol="probe", layer_policy="last", spearman=-0.61),
+            models(protocol="probe", layer_policy="best", spearman=-0.62),
+        ]
+        whole, _, part = of_task([*STUDY, *probed]).partition("### asr: models, probed")
+        assert "-0.62" in part.partition("###")[0]
+        assert "-0.61" in part.partition("###")[0].partition("ρ by how")[2]
+        assert "-0.61" not in whole
+        assert "-0.62" not in whole
+
     def test_layer_policies(self):
         rows = rows_under(of_task(STUDY), "ρ by how a model's score")
         assert rows == [

@@ -20,6 +20,8 @@ class Provenance(BaseModel):
         machine: operating system and architecture.
         processor: its name; empty where not known.
         cores: that this process may use; None where not known.
+        processes: that ran tests side by side (pytest-xdist), this one included: more than one spoil each
+            other's times, and the seconds of a record are no timings.
         started: UTC.
     """
 
@@ -33,6 +35,7 @@ class Provenance(BaseModel):
     cores: int | None = None
     device: str
     threads: int
+    processes: int = 1
     packages: dict[str, str]
     started: str
 
@@ -40,9 +43,9 @@ class Provenance(BaseModel):
     def place(self) -> tuple[str, str, int, str, int] | None:
         """Return what makes two results' seconds comparable: the same kind of machine, used alike.
 
-        None where too little is known of it.
+        None where too little is known of it, or tests ran side by side.
         """
-        if not self.processor or self.cores is None:
+        if not self.processor or self.cores is None or self.processes > 1:
             return None
         return (self.machine, self.processor, self.cores, self.device, self.threads)
 
@@ -61,6 +64,7 @@ def provenance(device: str = "cpu") -> Provenance:
         cores=_cores(),
         device=device,
         threads=torch.get_num_threads(),
+        processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
         packages=_package_versions(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )

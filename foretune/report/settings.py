@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from foretune.judging import DEFAULT_POLICY
+from foretune.judging import DEFAULT_POLICY, default_policy
 from foretune.records import AgreementRecord
 
 BASELINES = frozenset({"random", "parameters", "depth", "dimension", "feature_norm", "other_tasks"})
@@ -23,12 +23,6 @@ KINDS = {
     ("models", "probe"): "models, probed",
 }
 """What is ranked, and how it was fine-tuned: settings of different kinds are never mixed."""
-_POLICIES: dict[str, tuple[str, ...]] = {"probe": ("best", DEFAULT_POLICY)}
-"""By protocol, the layer policies that a model may be judged by, the first that there is; else the default.
-
-A probe sees a learned sum of all layers, so it can do what the best layer can. Estimators that need samples
-score the last layer only.
-"""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -95,7 +89,7 @@ def default_cells(cells: Iterable[AgreementRecord]) -> list[AgreementRecord]:
     """Return one cell of each estimator a setting, so that each counts once; models by default policy."""
     found: dict[tuple[Setting, str], AgreementRecord] = {}
     for cell in cells:
-        policies = _POLICIES.get(cell.protocol, (DEFAULT_POLICY,)) if cell.setting == "models" else ("each",)
+        policies = _policies(cell.protocol) if cell.setting == "models" else ("each",)
         if cell.layer_policy not in policies:
             continue
         key = (setting_of(cell), cell.estimator)
@@ -103,6 +97,14 @@ def default_cells(cells: Iterable[AgreementRecord]) -> list[AgreementRecord]:
         if other is None or policies.index(cell.layer_policy) <= policies.index(other.layer_policy):
             found[key] = cell
     return list(found.values())
+
+
+def _policies(protocol: str) -> tuple[str, ...]:
+    """Return the layer policies that models may be judged by, the first that there is.
+
+    Estimators that need samples score the last layer only.
+    """
+    return tuple(dict.fromkeys((default_policy(protocol), DEFAULT_POLICY)))
 
 
 Judged = Mapping[Setting, Mapping[str, AgreementRecord]]

@@ -173,6 +173,21 @@ class TestSchema:
         assert (found.schema_version, found.forward_flops, found.score_cpu_seconds) == (2, None, None)
         assert found.provenance.place is None
 
+    def test_records_of_schema_2_are_read_as_made_by_one_process(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        fields = json.loads(score().model_dump_json(by_alias=True)) | {"schema": 2}
+        del fields["provenance"]["processes"]
+        path.write_text(json.dumps(fields) + "\n")
+        (found,) = records.read(path)
+        assert (found.schema_version, found.provenance.processes) == (2, 1)
+
+    @pytest.mark.parametrize(("count", "processes"), [(None, 1), ("1", 1), ("3", 3)])
+    def test_records_say_how_many_processes_ran_tests_side_by_side(self, monkeypatch, count, processes):
+        monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+        if count is not None:
+            monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", count)
+        assert records.provenance().processes == processes
+
 
 class TestLatestAndCompact:
     def test_the_last_of_a_cell_counts(self):
@@ -236,6 +251,6 @@ class TestProvenance:
         assert provenance.cores >= 1
         for change in ({"processor": "another"}, {"cores": 99}, {"threads": 99}, {"device": "cuda"}):
             assert provenance.model_copy(update=change).place != provenance.place
-        for unknown in ({"processor": ""}, {"cores": None}):
+        for unknown in ({"processor": ""}, {"cores": None}, {"processes": 2}):
             assert provenance.model_copy(update=unknown).place is None
         assert provenance.model_copy(update={"started": "later", "commit": "b"}).place == provenance.place
