@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -89,7 +89,7 @@ class ScoreRecord(RecordBase):
     score_flops: int | None = None
     peak_memory_bytes: int | None = None
 
-    def with_error(self, standard_error: float, group_errors: Sequence[float]) -> ScoreRecord:
+    def with_error(self, standard_error: float, group_errors: Iterable[float]) -> ScoreRecord:
         """Return the same score with its standard error, and each group's part in that."""
         known = {"standard_error": float(standard_error), "group_errors": [float(e) for e in group_errors]}
         return self.model_copy(update=known)
