@@ -316,7 +316,7 @@ class Prepared:
         for record in records:
             found = errors[record.layer].get(record.estimator)
             completed.append(
-                record if found is None else record.with_error(found.standard_error, found.group_errors)
+                record if found is None else record.with_error(found.standard_error, found.group_errors.tolist())
             )
         return completed
 
