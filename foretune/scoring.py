@@ -316,7 +316,9 @@ class Prepared:
         for record in records:
             found = errors[record.layer].get(record.estimator)
             completed.append(
-                record if found is None else record.with_error(found.standard_error, found.group_errors.tolist())
+                record
+                if found is None
+                else record.with_error(found.standard_error, found.group_errors.tolist())
             )
         return completed
 

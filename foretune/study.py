@@ -247,7 +247,9 @@ class Features:
                 self.errors[record.layer] = self.prepared.errors(record.layer, self._cheap())
             found = self.errors[record.layer].get(record.estimator)
             completed.append(
-                record if found is None else record.with_error(found.standard_error, found.group_errors.tolist())
+                record
+                if found is None
+                else record.with_error(found.standard_error, found.group_errors.tolist())
             )
         self.kept.update({(record.layer, record.estimator): record for record in completed})
         return completed
