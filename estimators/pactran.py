@@ -81,7 +81,7 @@ def pactran_gaussian(
 def _minimum(
     objective: Callable[[Array], tuple[float, Array, Array]], Z: Array, ridge: Array, theta: Array
 ) -> tuple[float, Array]:
-    """Return the least loss and its predictions, to nine digits: Newton's method, steps by conjugate gradients."""
+    """Return the least loss, and its predictions to nine digits: Newton's method, by conjugate gradients."""
     n = len(Z)
     loss, gradient, p = objective(theta)
     for _ in range(STEPS):
@@ -127,5 +127,5 @@ PACTRAN = Estimator(
     needs=frozenset({"samples", "labels"}),
     compute=lambda inputs: pactran_gaussian(given(inputs.samples), seed=inputs.seed),
     reference="Ding et al., 2022, arXiv:2203.05126",
-    complexity="time n²·D + i·n·min(n, D)·C for n samples (at most 500) and i products with the Hessian, memory n·(D + C)",
+    complexity="time n²·D + i·n·min(n, D)·C for n samples (at most 500), i steps; memory n·(D + C)",
 )
