@@ -63,8 +63,7 @@ def test_models(task_study: TaskStudy, estimator: str, gates: Gates, benchmark: 
             if not agreement.passed:
                 complaint = gate.complaint(agreement.spearman, agreement.p_value, agreement.error)
                 complaints.append(f"{protocol}: {complaint}")
-    for record in (*itertools.chain(*every.values()), *agreements):
-        task_study.study.append(record)
+    task_study.study.append(*itertools.chain(*every.values()), *agreements)
     benchmark.extra_info.update(extra_info(agreements[0]))
     if complaints:
         pytest.fail("; ".join(complaints), pytrace=False)

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -269,6 +269,7 @@ class Prepared:
     lacking: dict[str, str]
     other_tasks: Mapping[int, float]
     labelling: Labelling = TRUE_TIMES
+    _counted: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 
     def score(self, layer: int, name: str) -> ScoreRecord:
         """Score one layer by one of the estimators that were prepared for; see `score_candidate`."""
@@ -294,7 +295,7 @@ class Prepared:
             estimator=estimator.name,
             score=value,
             error=error,
-            parameters=self.candidate.parameters(layer),
+            parameters=self._parameters(layer),
             dtype=self.settings.dtype,
             batch_seconds=self.settings.batch_seconds or default_batch_seconds(self.candidate),
             seed=self.settings.seed,
@@ -321,7 +322,9 @@ class Prepared:
         for record in records:
             found = errors[record.layer].get(record.estimator)
             completed.append(
-                record if found is None else record.with_error(found.standard_error, found.group_errors)
+                record
+                if found is None
+                else record.with_error(found.standard_error, found.group_errors.tolist())
             )
         return completed
 
@@ -354,12 +357,18 @@ class Prepared:
                 name=self.candidate.name,
                 layer=layer,
                 depth=layer,
-                parameters=self.candidate.parameters(layer),
+                parameters=self._parameters(layer),
                 dimension=self.candidate.dimensions[layer],
                 other_tasks=self.other_tasks.get(layer),
             ),
             seed=self.settings.seed,
         )
+
+    def _parameters(self, layer: int) -> int:
+        """Return the parameters of the encoder up to a layer, counted once for all estimators."""
+        if layer not in self._counted:
+            self._counted[layer] = self.candidate.parameters(layer)
+        return self._counted[layer]
 
 
 def _score_moments(estimator: Estimator, inputs: Inputs, moments: Moments) -> float:

@@ -184,14 +184,17 @@ class Study:
     def _shipped_models(self) -> list[str]:
         return self.options.suite.pool() if self.options.fine_tune else []
 
-    def append(self, record: Record) -> None:
-        """Record a result; a score that this session has recorded before is not recorded again."""
-        key = (record.kind, *record.key)
-        if record.kind == "score" and key in self._scored:
-            return
-        append(self.options.records, record)
-        self._scored.add(key)
-        self.made.append(record)
+    def append(self, *records: Record) -> None:
+        """Record results; a score that this session has recorded before is not recorded again."""
+        new = []
+        for record in records:
+            key = (record.kind, *record.key)
+            if record.kind != "score" or key not in self._scored:
+                self._scored.add(key)
+                new.append(record)
+        if new:
+            append(self.options.records, *new)
+            self.made += new
 
     def drop_features(self, *, except_of: str) -> None:
         """Free the features of all tasks but one."""
@@ -247,7 +250,9 @@ class Features:
                 self.errors[record.layer] = self.prepared.errors(record.layer, self._cheap())
             found = self.errors[record.layer].get(record.estimator)
             completed.append(
-                record if found is None else record.with_error(found.standard_error, found.group_errors)
+                record
+                if found is None
+                else record.with_error(found.standard_error, found.group_errors.tolist())
             )
         self.kept.update({(record.layer, record.estimator): record for record in completed})
         return completed

@@ -91,7 +91,7 @@ class ScoreRecord(RecordBase):
 
     def with_error(self, standard_error: float, group_errors: Iterable[float]) -> ScoreRecord:
         """Return the same score with its standard error, and each group's part in that."""
-        known = {"standard_error": float(standard_error), "group_errors": [float(e) for e in group_errors]}
+        known = {"standard_error": standard_error, "group_errors": list(group_errors)}
         return self.model_copy(update=known)
 
     @property

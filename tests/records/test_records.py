@@ -147,6 +147,18 @@ class TestNumbers:
         assert [record.score for record in records.read(path)] == values
 
 
+class TestAppend:
+    def test_several_at_once_are_as_one_after_the_other(self, tmp_path):
+        together, apart = tmp_path / "together.jsonl", tmp_path / "apart.jsonl"
+        made = [score(layer=layer) for layer in range(3)]
+        together.write_bytes(b'{"torn')
+        apart.write_bytes(b'{"torn')
+        records.append(together, *made)
+        for record in made:
+            records.append(apart, record)
+        assert together.read_bytes() == apart.read_bytes()
+
+
 class TestSchema:
     def test_records_of_schema_1_are_read_and_stay_what_they_are(self, tmp_path):
         path = tmp_path / "records.jsonl"
