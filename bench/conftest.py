@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foretune.estimators import UnknownEstimatorError
-from foretune.gates import Gates
+from foretune.gates import Gates, judged_as
 from foretune.plugin import require_gates, study_of
 from foretune.sessions import refuse_times_side_by_side
 from foretune.study import Study, TaskStudy
@@ -127,8 +127,8 @@ def task_study(request: pytest.FixtureRequest, task_name: str) -> TaskStudy:
 
 @pytest.fixture(scope="session")
 def gates(foretune_study: Study) -> Gates:
-    """The thresholds; none of those of models where only some of these compete, none for other suites."""
+    """The thresholds; none of those of models where only some of these compete; none of other suites."""
     cells = Gates.read(GATES).cells if foretune_study.options.suite.name == EMBEDDED else {}
     if foretune_study.options.models is not None:
-        cells = {cell: gate for cell, gate in cells.items() if cell[1] == "layers"}
+        cells = {cell: gate for cell, gate in cells.items() if judged_as(cell[1]) == "layers"}
     return Gates(cells)

@@ -36,7 +36,7 @@ from foretune.models.whisper import WhisperCandidate
 from foretune.scoring import Prepared, prepare
 from foretune.tasks import get_task
 from foretune.tasks.utterance import SAMPLE_RATE, Span, TaskData, Utterance
-from foretune.tuning.flops import flops_of
+from foretune.flops import counter
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -332,7 +332,9 @@ def useful_operations(candidate: Candidate, utterances: Sequence[Utterance]) -> 
         inputs = usual_inputs(candidate, [Utterance("noise", noise)])
         on_device = {key: value.to(candidate.device) for key, value in inputs.items()}
         with torch.no_grad():
-            return float(flops_of(lambda: module(**on_device)))
+            with counter() as counted:
+                module(**on_device)
+            return float(counted.get_total_flops())
 
     short, long = 2.0, 8.0
     lengths = [samples(utterance) / SAMPLE_RATE for utterance in utterances]

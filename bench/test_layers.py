@@ -34,6 +34,7 @@ def test_layers(
         pytest.skip(f"{model} has {most} layers, too few for a ranking")
     scores = benchmark.pedantic(task_study.features(model).score, args=(estimator,), rounds=1)
 
+    scores = task_study.features(model).with_errors(scores)
     complaints = []
     agreements = []
     for protocol, found in outcomes.items():
@@ -43,8 +44,7 @@ def test_layers(
         if not agreement.passed:
             complaint = gate.complaint(agreement.spearman, agreement.p_value, agreement.error)
             complaints.append(f"{protocol}: {complaint}")
-    for record in (*scores, *agreements):
-        task_study.study.append(record)
+    task_study.study.append(*scores, *agreements)
     benchmark.extra_info.update(extra_info(agreements[0]))
     if complaints:
         pytest.fail("; ".join(complaints), pytrace=False)

@@ -7,10 +7,12 @@ Score: the negated distance.
 from __future__ import annotations
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .inputs import Inputs, given
 from .registry import Estimator
 from .samples import Samples
+from .tsne import embed
 
 
 def tsne_distance(source: Samples, target: Samples, *, limit: int = 200, seed: int = 0) -> float:
@@ -24,7 +26,7 @@ def tsne_distance(source: Samples, target: Samples, *, limit: int = 200, seed: i
         source: features of the pre-training data, (M, D).
         target: features of the task, (N, D).
         limit: samples of each to embed, drawn evenly from their groups; time grows with its square.
-        seed: of the draw and the embedding.
+        seed: of the draw, and of the embedding of a single feature.
 
     Returns:
         At most 0, at least about -2.
@@ -36,9 +38,6 @@ def tsne_distance(source: Samples, target: Samples, *, limit: int = 200, seed: i
         raise ValueError(
             f"source has dimension {source.dimension}, features {target.dimension}; take one layer"
         )
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
     x, y = source.subsample(limit, seed).features, target.subsample(limit, seed).features
     joint = np.concatenate([x, y]).astype(np.float64)
     if len(joint) < 4:
@@ -47,15 +46,8 @@ def tsne_distance(source: Samples, target: Samples, *, limit: int = 200, seed: i
     spread = np.sqrt(np.mean(joint**2))
     if spread == 0:
         return 0.0
-    tsne = TSNE(
-        perplexity=min(30.0, (len(joint) - 1) / 3),
-        init="pca" if joint.shape[1] > 1 else "random",
-        max_iter=500,
-        random_state=seed,
-        n_jobs=1,
-    )
     with threadpool_limits(1):  # for so few points, threads wait for each other longer than they compute
-        embedding = tsne.fit_transform(joint / spread).astype(np.float64)
+        embedding = embed(joint / spread, perplexity=min(30.0, (len(joint) - 1) / 3), seed=seed)
     embedding -= embedding.mean(axis=0)
     embedding /= np.sqrt(np.mean(np.sum(embedding**2, axis=1)))
     medians = np.median(embedding[: len(x)], axis=0) - np.median(embedding[len(x) :], axis=0)
@@ -72,5 +64,5 @@ TSNE_DISTANCE = Estimator(
     needs=frozenset({"samples", "source"}),
     compute=_compute,
     reference="Chen et al., 2023, arXiv:2306.01015",
-    complexity="time n·log n per iteration for n samples (at most 400), memory n·D",
+    complexity="time n²·D + 500·n² for n samples (at most 400), memory n² + n·D",
 )

@@ -33,7 +33,7 @@ from foretune.estimators.state import dump, load
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
 
-VERSION = 1
+VERSION = 2
 """To be raised when a change to the code alters features, samples or what the files hold."""
 
 SAVING_SHARE = 0.1
@@ -164,6 +164,18 @@ def content_hash(utterances: Sequence[Utterance]) -> str:
             if field.name != "audio"
         }
         digest.update(json.dumps(known, sort_keys=True).encode())
+        digest.update(_audio_digest(utterance))
+    return digest.hexdigest()
+
+
+def audio_hash(utterances: Sequence[Utterance]) -> str:
+    """Return 32 hexadecimal digits over the audio of utterances alone, in their order.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for utterance in utterances:
         digest.update(_audio_digest(utterance))
     return digest.hexdigest()
 

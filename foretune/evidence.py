@@ -1,43 +1,26 @@
-"""One pass of speech through a candidate: what it leaves of every layer, for the estimators to score from.
+"""What one pass of speech through a candidate leaves of every layer, for the estimators to score from.
 
 Features are dropped batch by batch; what stays is of a size that does not depend on the amount of speech.
-With a cache (`foretune.cache`) an interrupted pass goes on where it was, and one that was made before is
-not made again.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import importlib.metadata
-import json
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from threadpoolctl import ThreadpoolController
 
-from foretune.cache import VERSION, BusyError, Folder, Pace, canonical, content_hash
 from foretune.estimators import Estimator, Moments, Reservoir, Samples
 from foretune.estimators.labels import Encoded
-from foretune.estimators.validation import all_finite, as_features
-from foretune.extraction import (
-    OVERLAP_SECONDS,
-    WINDOW_SECONDS,
-    Batch,
-    Progress,
-    default_batch_seconds,
-    extract,
-    streams_of,
-)
+from foretune.estimators.validation import all_finite
+from foretune.extraction import Progress
+from foretune.flops import flops_of_moments
 from foretune.models.candidate import Candidate
-from foretune.sampling import Sampler
 from foretune.tasks.errors import InputError
-from foretune.tasks.utterance import Utterance
 
 MAX_SAMPLES = 2048
 """Rows that are kept of each layer for the estimators that need samples."""
@@ -108,6 +91,9 @@ class Piece:
         groups: (N,).
         forward_seconds: that its forward pass took.
         select_seconds: that choosing the samples took.
+        forward_cpu_seconds: of all threads, since the batch before.
+        select_cpu_seconds: likewise of choosing.
+        forward_flops: of the whole pass, as its first batch lets expect; None in others.
     """
 
     features: list[Any]
@@ -115,11 +101,17 @@ class Piece:
     groups: Any
     forward_seconds: float
     select_seconds: float
+    forward_cpu_seconds: float
+    select_cpu_seconds: float
+    forward_flops: int | None = None
 
 
 @dataclass(slots=True)
 class Evidence:
-    """What one pass over speech leaves of it: statistics of each layer, and what they cost."""
+    """What one pass over speech leaves of it: statistics of each layer, and what they cost.
+
+    CPU seconds are those of all threads; operations are None where they were not counted.
+    """
 
     model: str = ""
     moments: list[Moments] = field(default_factory=list)
@@ -131,6 +123,10 @@ class Evidence:
     forward_seconds: float = 0.0
     moments_seconds: float = 0.0
     samples_seconds: float = 0.0
+    forward_cpu_seconds: float = 0.0
+    moments_cpu_seconds: float = 0.0
+    samples_cpu_seconds: float = 0.0
+    forward_flops: int | None = None
 
     @classmethod
     def empty(cls, candidate: Candidate, utterances: int, wanted: Wanted, seed: int) -> Evidence:
@@ -145,13 +141,17 @@ class Evidence:
                 evidence.reservoirs.append(Reservoir(MAX_SAMPLES, seed))
         return evidence
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Piece, cpu: Callable[[], float] = time.process_time) -> None:
         """Add what a batch gives.
+
+        Args:
+            piece: of the batch.
+            cpu: the clock of this work, where other threads are at the next batch meanwhile.
 
         Raises:
             InputError: a feature cannot be used; the message names model and layer.
         """
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), cpu()
         labels = None if piece.labels is None else Encoded.of(piece.labels, "labels")
         groups = Encoded.of(piece.groups, "groups")
         # of all layers at once where one look at each would be a wait for the device
@@ -163,17 +163,22 @@ class Evidence:
                 moments.update(piece.features[layer], labels, own, finite=finite)
             for layer, moments in enumerate(self.class_moments):
                 moments.update(piece.features[layer], labels, finite=finite)
-            updated = time.perf_counter()
+            updated, cpu_updated = time.perf_counter(), cpu()
             for layer, reservoir in enumerate(self.reservoirs):
                 reservoir.update(piece.features[layer], labels, groups)
         except ValueError as error:
             raise InputError(f"{self.model}: layer {layer}: {error}; the weights may be damaged") from None
         self.rows += len(piece.groups)
         self.forward_seconds += piece.forward_seconds
+        self.forward_cpu_seconds += piece.forward_cpu_seconds
+        if self.forward_flops is None:
+            self.forward_flops = piece.forward_flops
         if self.moments or self.class_moments:
             self.moments_seconds += piece.select_seconds + updated - start
+            self.moments_cpu_seconds += piece.select_cpu_seconds + cpu_updated - cpu_start
         if self.reservoirs:
             self.samples_seconds += piece.select_seconds + time.perf_counter() - updated
+            self.samples_cpu_seconds += piece.select_cpu_seconds + cpu() - cpu_updated
 
     def settle(self, candidate: Candidate) -> None:
         """Wait for the sums that a GPU still has to do, once the pass is over.
@@ -187,225 +192,38 @@ class Evidence:
 
     def draw(self) -> None:
         """Take the samples from the reservoirs, once the pass is over."""
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         self.samples = [reservoir.samples() for reservoir in self.reservoirs]
         self.reservoirs = []
         self.samples_seconds += time.perf_counter() - start
+        self.samples_cpu_seconds += time.process_time() - cpu_start
 
 
-def gather(
-    candidate: Candidate,
-    utterances: Sequence[Utterance],
-    sampler: Sampler,
-    wanted: Wanted,
-    settings: PassSettings,
-) -> Evidence:
-    """Run a candidate over speech once, and keep what is wanted of every layer.
+def cost_of_passes(
+    needs: frozenset[str], target: Evidence, source: Evidence, dimensions: Sequence[int]
+) -> dict[str, Any]:
+    """Return what the passes cost an estimator alone, all layers together, as fields of its records.
 
     Args:
-        candidate: to be listened through.
-        utterances: the speech.
-        sampler: of these utterances.
-        wanted: what to keep.
-        settings: how.
-
-    Raises:
-        InputError: an utterance or a feature cannot be used, no frame counts, half precision is too far
-            from float32, or the cache cannot be written to.
+        needs: of the estimator; empty where it hears no speech.
+        target: of the training speech.
+        source: of the source speech.
+        dimensions: of each layer.
     """
-    evidence = Evidence.empty(candidate, len(utterances), wanted, settings.seed)
-    with _keeper(candidate, utterances, sampler, wanted, settings) as keeper:
-        batches = extract(
-            candidate,
-            utterances,
-            batch_seconds=settings.batch_seconds,
-            dtype=settings.dtype,
-            skip_batches=keeper.restore(evidence),
-            progress=settings.progress,
-            report=settings.report,
-        )
-        whole = True
-        try:
-            with _one_thread_for_sums(candidate):
-                for batch in batches:
-                    whole = False
-                    piece = _select(candidate, batch, sampler)
-                    evidence.add(piece)
-                    keeper.keep(piece, evidence)
-                    whole = True
-        finally:
-            if whole:  # also where reading the next batch failed, or somebody lost patience
-                keeper.save(evidence)
-    if evidence.rows == 0:
-        raise InputError(f"{candidate.name}: no frame lies within a phone; check the true times")
-    evidence.settle(candidate)
-    evidence.draw()
-    return evidence
-
-
-def _one_thread_for_sums(candidate: Candidate) -> AbstractContextManager[object]:
-    """Keep NumPy's and SciPy's products to one thread while the next batches are at work on all cores."""
-    if streams_of(candidate) == 1:
-        return nullcontext()
-    # not those of torch, which has its own
-    limits: AbstractContextManager[object] = (
-        ThreadpoolController().select(internal_api="openblas").limit(limits=1)
-    )
-    return limits
-
-
-def _select(candidate: Candidate, batch: Batch, sampler: Sampler) -> Piece:
-    start = time.perf_counter()
-    rows = sampler.rows(candidate, batch).to(batch.states.layers[0].device)
-    features = [rows.select(hidden) for hidden in batch.states.layers]
-    return Piece(features, rows.labels, rows.groups, batch.seconds, time.perf_counter() - start)
-
-
-# --- what the cache keeps
-
-
-class _Keeper:
-    """Keeps nothing."""
-
-    def restore(self, evidence: Evidence) -> int:
-        """Fill empty evidence with what was kept, and return the number of batches it is from."""
-        return 0
-
-    def keep(self, piece: Piece, evidence: Evidence) -> None:
-        """Take note of a batch and of the evidence that it has been added to."""
-
-    def save(self, evidence: Evidence) -> None:
-        """Write what has not been written yet."""
-
-
-class _PooledFeatures(_Keeper):
-    """Keeps the pooled features of utterances, a few batches a file; the evidence is made from them again."""
-
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-        self._files = 0
-        self._waiting: list[Piece] = []
-        self._pace = Pace()
-
-    def restore(self, evidence: Evidence) -> int:
-        batches = 0
-        while (pieces := self._folder.read(self._name)) is not None:
-            for content in pieces:
-                evidence.add(Piece(**content))
-            batches += len(pieces)
-            self._files += 1
-        # what came after a damaged file, which need not be cut into files where the new ones will be
-        self._folder.remove_from(self._name)
-        return batches
-
-    def keep(self, piece: Piece, evidence: Evidence) -> None:
-        features = [as_features(layer) for layer in piece.features]
-        self._waiting.append(dataclasses.replace(piece, features=features))
-        if self._pace.due():
-            self.save(evidence)
-
-    def save(self, evidence: Evidence) -> None:
-        if self._waiting:
-            start = time.perf_counter()
-            self._folder.write(self._name, [_fields(piece) for piece in self._waiting])
-            self._waiting = []
-            self._files += 1
-            self._pace.saved(start)
-
-    @property
-    def _name(self) -> str:
-        return f"pooled-{self._files:06d}"
-
-
-class _Accumulators(_Keeper):
-    """Keeps the accumulators, in one file."""
-
-    _NAME = "accumulators"
-
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-        self._batches = self._saved = 0
-        self._pace = Pace()
-
-    def restore(self, evidence: Evidence) -> int:
-        content = self._folder.read(self._NAME)
-        if content is not None:
-            self._batches = self._saved = content.pop("batches")
-            for name, value in content.items():
-                setattr(evidence, name, value)
-        return self._batches
-
-    def keep(self, piece: Piece, evidence: Evidence) -> None:
-        self._batches += 1
-        if self._pace.due():
-            self.save(evidence)
-
-    def save(self, evidence: Evidence) -> None:
-        if self._batches > self._saved:
-            start = time.perf_counter()
-            content = {
-                name: value for name, value in _fields(evidence).items() if name not in ("model", "samples")
-            }
-            self._folder.write(self._NAME, content | {"batches": self._batches})
-            self._saved = self._batches
-            self._pace.saved(start)
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-
-
-@contextmanager
-def _keeper(
-    candidate: Candidate,
-    utterances: Sequence[Utterance],
-    sampler: Sampler,
-    wanted: Wanted,
-    settings: PassSettings,
-) -> Iterator[_Keeper]:
-    """Open what a cache has of a pass; what keeps nothing where there is no cache, or it is in use."""
-    if settings.cache is None:
-        yield _Keeper()
-        return
-    key = _key(candidate, utterances, sampler, settings)
-    if not sampler.pooled:
-        key |= {"wanted": canonical(wanted), "seed": settings.seed, "samples": MAX_SAMPLES}
-    try:
-        folder = Folder(settings.cache, key, settings.report)
-    except BusyError as error:
-        if settings.report is not None:
-            settings.report(f"{candidate.name}: {error}")
-        yield _Keeper()
-        return
-    try:
-        yield _PooledFeatures(folder) if sampler.pooled else _Accumulators(folder)
-    finally:
-        folder.close()
-
-
-def _key(
-    candidate: Candidate, utterances: Sequence[Utterance], sampler: Sampler, settings: PassSettings
-) -> dict[str, Any]:
-    """Return all that decides which samples a pass gives, and with which features."""
-    sampling = {
-        each.name: canonical(getattr(sampler, each.name))
-        for each in dataclasses.fields(sampler)
-        if each.name != "utterances"
-    }
+    heard = [target, source] if "source" in needs else [target] if needs else []
+    summed = [target] if "moments" in needs else []
+    sampled = [target] if "samples" in needs else []
+    sampled += [source] if "source" in needs else []
+    flops = [each.forward_flops for each in heard]
     return {
-        "version": VERSION,
-        "packages": {
-            name: importlib.metadata.version(name) for name in ("foretune", "torch", "transformers")
-        },
-        "model": candidate.name,
-        "weights": candidate.revision,
-        "dimensions": list(candidate.dimensions),
-        "grid": canonical(candidate.grid),
-        "device": candidate.device.type,
-        "speech": content_hash(utterances),
-        "sampling": hashlib.blake2b(json.dumps(sampling).encode(), digest_size=16).hexdigest(),
-        "dtype": settings.dtype,
-        "batch_seconds": settings.batch_seconds or default_batch_seconds(candidate),
-        "window_seconds": WINDOW_SECONDS,
-        "overlap_seconds": OVERLAP_SECONDS,
+        "forward_seconds": math.fsum(each.forward_seconds for each in heard),
+        "forward_cpu_seconds": math.fsum(each.forward_cpu_seconds for each in heard),
+        "forward_flops": None if None in flops else sum(each or 0 for each in flops),
+        "accumulate_seconds": math.fsum(
+            [*(each.moments_seconds for each in summed), *(each.samples_seconds for each in sampled)]
+        ),
+        "accumulate_cpu_seconds": math.fsum(
+            [*(each.moments_cpu_seconds for each in summed), *(each.samples_cpu_seconds for each in sampled)]
+        ),
+        "accumulate_flops": sum(flops_of_moments(each.rows, dimensions) for each in summed),
     }

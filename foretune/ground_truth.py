@@ -21,6 +21,8 @@ _SAME: dict[Protocol, tuple[Protocol, ...]] = {
     "probe": ("probe",),
 }
 """Which protocols' records serve for each."""
+MODEL_PROTOCOLS: tuple[Protocol, ...] = ("layer", "probe")
+"""How models are tuned: whole (`full`, the same as `layer` with the last one), or frozen under a probe."""
 LEAST_CANDIDATES = 3
 """Below this many candidates there is no ranking to speak of."""
 
@@ -160,6 +162,10 @@ class GroundTruth:
     def models(self) -> list[str]:
         """Return every model that was fine-tuned, cut after whatever layer, by name."""
         return sorted({run.model for run in self.runs})
+
+    def reaches(self, model: str, layer: int) -> bool:
+        """Whether there is a run of a model up to this layer, on whatever data and weights."""
+        return any((run.model, run.layer) == (model, layer) for run in self.runs)
 
     def layered_models(self) -> list[str]:
         """Return the models that were fine-tuned cut after enough layers to rank these, by name."""

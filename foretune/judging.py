@@ -42,7 +42,7 @@ Policy = Literal["last", "best", "mean"]
 """How the scores of a model's layers make the model's score."""
 POLICIES: tuple[Policy, ...] = ("last", "best", "mean")
 DEFAULT_POLICY: Policy = "last"
-"""As the ground truth: it fine-tunes whole encoders with a head on the last layer."""
+"""As the ground truth: it fine-tunes whole encoders with a head on the last layer; see `default_policy`."""
 ALL_MODELS = "all"
 """In the place of the model, where the candidates are models."""
 
@@ -118,7 +118,7 @@ def over_models(
     task: Task,
     scores: Mapping[str, Sequence[ScoreRecord]],
     outcomes: Mapping[str, Outcome],
-    policy: Policy = DEFAULT_POLICY,
+    policy: Policy | None = None,
     gate: Gate = NO_GATE,
 ) -> AgreementRecord:
     """Judge one estimator by how it ranks models.
@@ -126,13 +126,14 @@ def over_models(
     Args:
         task: what was scored and fine-tuned for.
         scores: by model, all of one estimator: one a layer; the policy `last` needs the last only.
-        outcomes: of fine-tuning the whole encoder, by model.
-        policy: how a model's score is made.
+        outcomes: of fine-tuning the whole encoder, or of a probe of it, by model.
+        policy: how a model's score is made; None: the default of the outcomes' protocol.
         gate: what must hold.
 
     Raises:
         InputError: a model that was fine-tuned has no record, or there are fewer than two.
     """
+    policy = policy or default_policy(next((each.protocol for each in outcomes.values()), "layer"))
     entries, used, seconds = [], [], 0.0
     for model in sorted(outcomes):
         if not scores.get(model):
@@ -158,6 +159,15 @@ def over_models(
     return _judge(_Cell(task, "models", ALL_MODELS, policy, entries, used, seconds), gate)
 
 
+def default_policy(protocol: str) -> Policy:
+    """Return the layer policy that models are judged by unless another is asked for.
+
+    Whole encoders are fine-tuned with a head on the last layer. A probe sees a learned sum of all layers,
+    which can be any one of them: it can do what the best layer can.
+    """
+    return "best" if protocol == "probe" else DEFAULT_POLICY
+
+
 def _pooled(records: Sequence[ScoreRecord], policy: Policy) -> float | None:
     scores = [record.score for record in records if record.score is not None]
     if len(scores) < len(records):
@@ -178,6 +188,7 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
     statistics = _NO_STATISTICS if failures else _statistics(cell) | _noise(cell)
     fine_tune_seconds = math.fsum(entry.outcome.wall_seconds for entry in entries)
     first = cell.records[0]
+    timed = cell.seconds > 0 and all(record.provenance.processes == 1 for record in cell.records)
     return AgreementRecord(
         task=task.name,
         suite=first.suite,
@@ -203,7 +214,7 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
         **_ceilings(task, entries),
         score_seconds=cell.seconds,
         fine_tune_seconds=fine_tune_seconds,
-        cost_ratio=fine_tune_seconds / cell.seconds if cell.seconds > 0 and not failures else None,
+        cost_ratio=fine_tune_seconds / cell.seconds if timed and not failures else None,
         least_spearman=gate.least_spearman,
         largest_p_value=gate.largest_p_value,
         reason=gate.reason,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foretune.alignment import label_frames
-from foretune.ground_truth import LEAST_CANDIDATES, GroundTruth, Outcome
+from foretune.ground_truth import LEAST_CANDIDATES, MODEL_PROTOCOLS, GroundTruth, Outcome
 from foretune.judging import POLICIES, over_layers, over_models
 from foretune.models import load_candidate
 from foretune.ranking import Progress, name_progress
@@ -32,8 +32,8 @@ def judge(
 ) -> list[AgreementRecord]:
     """Score candidates by every estimator and hold the rankings against fine-tuning on the same data.
 
-    Models are judged where at least three were fine-tuned whole, layers of a model where at least
-    three of its layers were.
+    Models are judged where at least three were fine-tuned whole, and by probes where at least three were
+    probed; layers of a model where at least three of its layers were fine-tuned.
 
     Args:
         task: what the data are for.
@@ -50,9 +50,13 @@ def judge(
     Raises:
         InputError: no record fits, a model was not fine-tuned, or there are too few candidates.
     """
-    truth = GroundTruth(task.name, read_tuning(tuning), metric=task.metric)
+    runs = read_tuning(tuning)
+    truth, probes = (
+        GroundTruth(task.name, runs, metric=task.metric, protocol=protocol) for protocol in MODEL_PROTOCOLS
+    )
     scores: dict[str, dict[str, list[ScoreRecord]]] = {}
     whole: dict[str, Outcome] = {}
+    probed: dict[str, Outcome] = {}
     cells: list[AgreementRecord] = []
     labelling = label_frames(
         task, data, aligner=aligner, device=device, progress=name_progress(progress, "alignment")
@@ -73,17 +77,23 @@ def judge(
         by_estimator: dict[str, list[ScoreRecord]] = {}
         for record in records:
             by_estimator.setdefault(record.estimator, []).append(record)
-        whole[model] = truth.full(model, candidate.num_layers, **revisions)
+        top = candidate.num_layers
+        if probes.reaches(model, top):
+            probed[model] = probes.full(model, top, **revisions)
+        if truth.runs or model not in probed:  # where no model was fine-tuned, probes are all there is
+            whole[model] = truth.full(model, top, **revisions)
         if model in truth.layered_models():
             outcomes = truth.layers(model, **revisions)
             cells += [over_layers(task, one, outcomes) for one in by_estimator.values()]
         for estimator, found in by_estimator.items():
             scores.setdefault(estimator, {})[model] = found
-    if len(whole) >= LEAST_CANDIDATES:
-        for found_scores in scores.values():
-            cells += [over_models(task, found_scores, whole, policy) for policy in POLICIES]
+    for outcomes_of in (whole, probed):
+        if len(outcomes_of) >= LEAST_CANDIDATES:
+            for found_scores in scores.values():
+                cells += [over_models(task, found_scores, outcomes_of, policy) for policy in POLICIES]
     if not cells:
-        raise InputError(f"{len(whole)} models, too few for a ranking; fine-tune at least {LEAST_CANDIDATES}")
+        most = max(len(whole), len(probed))
+        raise InputError(f"{most} models, too few for a ranking; fine-tune at least {LEAST_CANDIDATES}")
     if output is not None:
         for cell in cells:
             append(output, cell)

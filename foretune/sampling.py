@@ -88,13 +88,7 @@ class Sampler:
         frames = batch.states.layers[0].shape[1]
         mask = torch.arange(frames) < lengths[:, None]
         if self.pooled:
-            labels = (
-                None if self.labels is None else np.array([self.labels[index] for index in batch.indices])
-            )
-            values = [getattr(each, self.group_by) for each in chosen]
-            pairs = zip(values, chosen, strict=True)
-            groups = np.array([each.id if value is None else str(value) for value, each in pairs])
-            return Rows(True, mask, labels, groups)
+            return Rows(True, mask, *self.of_utterances(batch.indices))
         names: list[str] = []
         if self.spans is not None:
             centres = candidate.grid.centres(frames)
@@ -112,6 +106,14 @@ class Sampler:
         if self.unit == "utterance" and labels is not None:
             return _means(mask, labels, groups)
         return Rows(False, mask, labels, groups)
+
+    def of_utterances(self, indices: Sequence[int]) -> tuple[NDArray[np.str_] | None, NDArray[np.str_]]:
+        """Return labels and groups of whole utterances, of which each is a sample."""
+        labels = None if self.labels is None else np.array([self.labels[index] for index in indices])
+        chosen = [self.utterances[index] for index in indices]
+        values = [getattr(each, self.group_by) for each in chosen]
+        pairs = zip(values, chosen, strict=True)
+        return labels, np.array([each.id if value is None else str(value) for value, each in pairs])
 
 
 def _means(mask: Tensor, labels: NDArray[np.str_], groups: NDArray[np.str_]) -> Rows:

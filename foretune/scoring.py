@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -29,8 +29,10 @@ from foretune.estimators import (
     jackknives,
     load_plugins,
 )
-from foretune.evidence import Evidence, PassSettings, Wanted, gather
+from foretune.evidence import Evidence, PassSettings, Wanted, cost_of_passes
 from foretune.extraction import Progress, default_batch_seconds
+from foretune.gathering import gather
+from foretune.heard import Heard
 from foretune.memory import peak_memory
 from foretune.models.candidate import Candidate
 from foretune.records import Provenance, ScoreRecord, provenance
@@ -139,6 +141,7 @@ def prepare(
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
     other_tasks: Mapping[int, float] | None = None,
+    heard: Heard | None = None,
 ) -> Prepared:
     """Send a task's speech through a candidate, and keep what the estimators need of every layer.
 
@@ -159,6 +162,7 @@ def prepare(
         progress: called after each batch with seconds of speech done and in all.
         report: called with a line on the precision, and on what the cache found.
         other_tasks: by layer, how well it does on other tasks; see `Metadata.other_tasks`.
+        heard: passes over source speech that other tasks have made, and what this one adds to them.
 
     Raises:
         InputError: as `score_candidate`.
@@ -178,7 +182,8 @@ def prepare(
     if _any_needs(scorable, "source"):
         labelled = _any_needs(scorable, "source_labels")
         sampler = source_sampler(task, data.source, labelled=labelled, silence=labelling.silence)
-        source = gather(candidate, data.source, sampler, Wanted.by([]), settings)
+        hear = gather if heard is None else heard.gather
+        source = hear(candidate, data.source, sampler, Wanted.by([]), settings)
     origin = provenance(str(candidate.device))
     return Prepared(
         candidate,
@@ -264,18 +269,21 @@ class Prepared:
     lacking: dict[str, str]
     other_tasks: Mapping[int, float]
     labelling: Labelling = TRUE_TIMES
+    _counted: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 
     def score(self, layer: int, name: str) -> ScoreRecord:
         """Score one layer by one of the estimators that were prepared for; see `score_candidate`."""
         estimator, lack = get_estimator(name), self.lacking[name]
-        value, error, start = None, lack, time.perf_counter()
+        value, error, start, cpu_start = None, lack, time.perf_counter(), time.process_time()
         if not lack:
             try:
                 value = estimator.score(self._inputs(layer, estimator))
             except ValueError as reason:  # degenerate features: this estimator fails, others may not
                 error = str(reason)
-        seconds = time.perf_counter() - start
-        forward, accumulate, seen = self._cost(estimator, lack)
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        seen = not lack and not estimator.needs <= {"metadata", "other_tasks"}
+        needs = estimator.needs if seen else frozenset()
+        shared = cost_of_passes(needs, self.target, self.source, self.candidate.dimensions)
         return ScoreRecord(
             task=self.task.name,
             suite=self.data.suite,
@@ -287,7 +295,7 @@ class Prepared:
             estimator=estimator.name,
             score=value,
             error=error,
-            parameters=self.candidate.parameters(layer),
+            parameters=self._parameters(layer),
             dtype=self.settings.dtype,
             batch_seconds=self.settings.batch_seconds or default_batch_seconds(self.candidate),
             seed=self.settings.seed,
@@ -297,30 +305,30 @@ class Prepared:
             frame_stride=self.labelling.frame_stride,
             unit=self.labelling.unit,
             load_seconds=self.candidate.load_seconds,
-            forward_seconds=forward,
-            accumulate_seconds=accumulate,
+            **shared,
             score_seconds=seconds,
+            score_cpu_seconds=cpu_seconds,
+            score_flops=None if seen else 0,
             peak_memory_bytes=peak_memory(self.candidate.device),
         )
 
     def with_errors(self, records: Sequence[ScoreRecord]) -> list[ScoreRecord]:
         """Return scores with their jackknife errors over groups of utterances, where these can be had."""
         errors = {
-            layer: self._errors(layer, {record.estimator for record in records if record.layer == layer})
+            layer: self.errors(layer, {record.estimator for record in records if record.layer == layer})
             for layer in {record.layer for record in records}
         }
         completed = []
         for record in records:
             found = errors[record.layer].get(record.estimator)
-            known = (
-                {}
+            completed.append(
+                record
                 if found is None
-                else {"standard_error": found.standard_error, "group_errors": found.group_errors.tolist()}
+                else record.with_error(found.standard_error, found.group_errors.tolist())
             )
-            completed.append(record.model_copy(update=known))
         return completed
 
-    def _errors(self, layer: int, names: Collection[str]) -> dict[str, Jackknife | None]:
+    def errors(self, layer: int, names: Collection[str]) -> dict[str, Jackknife | None]:
         """Return the jackknife errors of a layer's scores, by estimator.
 
         None where there is none: the score is not made from moments alone or from class Gram matrices (which
@@ -349,26 +357,18 @@ class Prepared:
                 name=self.candidate.name,
                 layer=layer,
                 depth=layer,
-                parameters=self.candidate.parameters(layer),
+                parameters=self._parameters(layer),
                 dimension=self.candidate.dimensions[layer],
                 other_tasks=self.other_tasks.get(layer),
             ),
             seed=self.settings.seed,
         )
 
-    def _cost(self, estimator: Estimator, lack: str) -> tuple[float, float, bool]:
-        """Return seconds of forward passes and of accumulation that an estimator needs, and if any."""
-        if lack or estimator.needs <= {"metadata", "other_tasks"}:
-            return 0.0, 0.0, False
-        forward, accumulate = self.target.forward_seconds, 0.0
-        if "moments" in estimator.needs:
-            accumulate += self.target.moments_seconds
-        if "samples" in estimator.needs:
-            accumulate += self.target.samples_seconds
-        if "source" in estimator.needs:
-            forward += self.source.forward_seconds
-            accumulate += self.source.samples_seconds
-        return forward, accumulate, True
+    def _parameters(self, layer: int) -> int:
+        """Return the parameters of the encoder up to a layer, counted once for all estimators."""
+        if layer not in self._counted:
+            self._counted[layer] = self.candidate.parameters(layer)
+        return self._counted[layer]
 
 
 def _score_moments(estimator: Estimator, inputs: Inputs, moments: Moments) -> float:

@@ -17,6 +17,7 @@ from foretune import tasks as registry
 from foretune.experiments import ESTIMATORS as EXPERIMENT_ESTIMATORS
 from foretune.ground_truth import (
     LEAST_CANDIDATES,
+    MODEL_PROTOCOLS,
     GroundTruth,
     Outcome,
     Protocol,
@@ -29,11 +30,15 @@ from foretune.tasks.errors import InputError
 
 if TYPE_CHECKING:
     from foretune.alignment import Labelling
+    from foretune.estimators import Jackknife
+    from foretune.heard import Heard
     from foretune.scoring import Prepared
     from foretune.tasks.utterance import TaskData
 
 LAYER_PROTOCOLS: tuple[Protocol, ...] = ("layer", "single-layer")
 """How layers are fine-tuned: the encoder cut after each, or each alone."""
+OURS = "held_out_evidence"
+"""The estimator of our own."""
 SEEDS = 3
 """Seeds of the runs that are made where the ground truth lacks them."""
 
@@ -99,12 +104,22 @@ class Study:
         self.tasks = functools.cache(self._task)
         self._scored: set[tuple[object, ...]] = set()
         self.made: list[Record] = []
+        self._heard: Heard | None = None
 
     @functools.cached_property
     def runs(self) -> list[TuningRecord]:
         """The finished fine-tuning runs, of all tasks."""
         files = self.options.ground_truth_files()
         return [run for run in read_tuning(files) if self.options.suite.has(run)]
+
+    @property
+    def heard(self) -> Heard:
+        """The passes over source speech, which each candidate makes once for all tasks."""
+        if self._heard is None:
+            from foretune.heard import Heard
+
+            self._heard = Heard()
+        return self._heard
 
     def estimator_names(self) -> list[str]:
         """Return the names of the estimators.
@@ -154,8 +169,8 @@ class Study:
         """Return the candidates of a task in the setting `models`."""
         if self.options.models is not None:
             return list(self.options.models)
-        known = GroundTruth(task, self.runs).models()
-        return known or self._shipped_models()
+        by_each = [GroundTruth(task, self.runs, protocol=each).models() for each in MODEL_PROTOCOLS]
+        return sorted({model for models in by_each for model in models}) or self._shipped_models()
 
     def layered_models(self, task: str) -> list[str]:
         """Return the candidates of a task whose layers are ranked."""
@@ -169,14 +184,17 @@ class Study:
     def _shipped_models(self) -> list[str]:
         return self.options.suite.pool() if self.options.fine_tune else []
 
-    def append(self, record: Record) -> None:
-        """Record a result; a score that this session has recorded before is not recorded again."""
-        key = (record.kind, *record.key)
-        if record.kind == "score" and key in self._scored:
-            return
-        append(self.options.records, record)
-        self._scored.add(key)
-        self.made.append(record)
+    def append(self, *records: Record) -> None:
+        """Record results; a score that this session has recorded before is not recorded again."""
+        new = []
+        for record in records:
+            key = (record.kind, *record.key)
+            if record.kind != "score" or key not in self._scored:
+                self._scored.add(key)
+                new.append(record)
+        if new:
+            append(self.options.records, *new)
+            self.made += new
 
     def drop_features(self, *, except_of: str) -> None:
         """Free the features of all tasks but one."""
@@ -196,11 +214,14 @@ class Features:
     Attributes:
         prepared: statistics and samples of all layers.
         layers: the layers, in order.
+        kept: the scores that were made, by layer and estimator.
+        errors: of the scores over utterances, by layer and estimator, where they were asked for.
     """
 
     prepared: Prepared
     layers: list[int]
     kept: dict[tuple[int, str], ScoreRecord] = field(default_factory=dict)
+    errors: dict[int, dict[str, Jackknife | None]] = field(default_factory=dict)
 
     def score(self, estimator: str, layers: Sequence[int] | None = None) -> list[ScoreRecord]:
         """Score layers (by default all) by an estimator, now."""
@@ -215,6 +236,36 @@ class Features:
         if missing:
             self.score(estimator, missing)
         return [self.kept[layer, estimator] for layer in wanted]
+
+    def with_errors(self, records: Sequence[ScoreRecord]) -> list[ScoreRecord]:
+        """Return scores with their errors over utterances, of estimators that give them cheaply.
+
+        Those are made from moments; of those that leave out groups themselves, and so need an
+        eigendecomposition for each pair of groups, our own alone and on the small shipped candidates.
+        All estimators of a layer share these, so that the first one asked for pays.
+        """
+        completed = []
+        for record in records:
+            if record.layer not in self.errors:
+                self.errors[record.layer] = self.prepared.errors(record.layer, self._cheap())
+            found = self.errors[record.layer].get(record.estimator)
+            completed.append(
+                record
+                if found is None
+                else record.with_error(found.standard_error, found.group_errors.tolist())
+            )
+        self.kept.update({(record.layer, record.estimator): record for record in completed})
+        return completed
+
+    def _cheap(self) -> list[str]:
+        from foretune.estimators import get_estimator
+
+        ours = {OURS} if self.prepared.data.suite == EMBEDDED else set()
+        return [
+            name
+            for name in self.prepared.lacking
+            if "groups" not in get_estimator(name).needs or name in ours
+        ]
 
 
 class TaskStudy:
@@ -279,9 +330,11 @@ class TaskStudy:
             self.data,
             # parts of a task are in the paper's experiments only
             self.study.estimator_names() if self.task.only is None else EXPERIMENT_ESTIMATORS,
+            grouped=self.task.only is None,
             seed=self.study.options.seed,
             labelling=self.labelling,
             other_tasks={layer: share for (name, layer), share in beaten.items() if name == model},
+            heard=self.study.heard,
         )
         return Features(prepared, list(range(candidate.num_layers + 1)))
 
@@ -302,8 +355,20 @@ class TaskStudy:
         truth = self.ground_truth_by(protocol)
         return truth.layers(model, **self._revisions(model, truth))
 
+    def model_protocols(self) -> list[Protocol]:
+        """Return the protocols that enough models were fine-tuned by, `layer` where there is none."""
+        models = set(self.study.models(self.task.name))
+        found = [
+            each
+            for each in MODEL_PROTOCOLS
+            if len(models.intersection(self.ground_truth_by(each).models())) >= LEAST_CANDIDATES
+        ]
+        return found or ["layer"]
+
     def models(self, protocol: Protocol = "layer") -> dict[str, Outcome]:
         """Return what fine-tuning each candidate as a whole gave, by a protocol.
+
+        Not every candidate needs to have been probed: of the protocol `probe`, those are returned that were.
 
         Raises:
             InputError: some of it is missing or stale, and is not to be made now.
@@ -314,7 +379,8 @@ class TaskStudy:
             if self.study.options.fine_tune:
                 self._fine_tune_missing(model, [top], protocol)
             truth = self.ground_truth_by(protocol)
-            found[model] = truth.full(model, top, **self._revisions(model, truth))
+            if protocol == "layer" or truth.reaches(model, top):
+                found[model] = truth.full(model, top, **self._revisions(model, truth))
         return found
 
     def _revisions(self, model: str, truth: GroundTruth) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from foretune.records import AgreementRecord, Provenance, ScoreRecord, TuningRecord
+from foretune.records import AgreementRecord, Provenance, PublishedRecord, ScoreRecord, TuningRecord
 
 PROVENANCE = Provenance(
     commit="0123456789ab",
@@ -116,6 +116,28 @@ def agreement(**changes):
         "cost_ratio": 200.0,
     }
     return AgreementRecord(**(values | changes))
+
+
+def published(**changes):
+    """Return LogME's agreement with published results of twelve layers."""
+    values = SHARED | {
+        "setting": "layers",
+        "estimator": "logme",
+        "metric": "PER",
+        "unit": "%",
+        "direction": "lower",
+        "candidates": 12,
+        "spearman": 0.944,
+        "p_value": 1.8e-5,
+        "p_value_error": 0.0,
+        "exact": True,
+        "kendall": 0.8,
+        "weighted_kendall": 0.9,
+        "regret": 0.0,
+        "regret_at_3": 0.0,
+        "regret_by_chance": 14.0,
+    }
+    return PublishedRecord(**(values | changes))
 
 
 def speech_commands(root: Path, words: Sequence[str]) -> Path:

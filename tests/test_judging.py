@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import made_up
 import numpy as np
@@ -167,6 +168,25 @@ class TestModels:
         halves = [math.hypot(*errors) for errors in (GROUPS + 1) / 2]
         assert mean.score_errors == pytest.approx(halves, rel=EXACT)
         assert best.utterance_errors == mean.utterance_errors == "groups"
+
+    @pytest.mark.parametrize(("protocol", "policy"), [("layer", "last"), ("probe", "best")])
+    def test_the_default_policy_is_that_of_the_protocol(self, protocol, policy):
+        scores = {
+            f"m{i}": [score(model=f"m{i}", layer=layer, score=SCORES[(i + layer) % 5]) for layer in range(3)]
+            for i in RUNS
+        }
+        outcomes = {f"m{i}": replace(outcome(values), protocol=protocol) for i, values in RUNS.items()}
+        cell = over_models(TASK, scores, outcomes)
+        assert (cell.protocol, cell.layer_policy) == (protocol, policy)
+        assert cell == over_models(TASK, scores, outcomes, policy)
+        assert cell != over_models(TASK, scores, outcomes, "mean")
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_seconds_beside_other_tests_are_no_cost(self, processes):
+        origin = made_up.PROVENANCE.model_copy(update={"processes": processes})
+        scores = {f"m{i}": [score(i, model=f"m{i}", provenance=origin)] for i in RUNS}
+        cell = over_models(TASK, scores, {f"m{i}": outcome(values) for i, values in RUNS.items()})
+        assert cell.cost_ratio == (pytest.approx(50 / cell.score_seconds) if processes == 1 else None)
 
     def test_three_models_have_no_interval(self):
         scores = {f"m{i}": [score(i, model=f"m{i}", layer=6, score=SCORES[i])] for i in range(3)}

@@ -36,11 +36,13 @@ def candidates(monkeypatch, frame_statistics):
     monkeypatch.setattr(local, "load_candidate", lambda name, device: frame_statistics(name))
 
 
-def tuned(model: str, layer: int, value: float, revision: str = REVISION) -> TuningRecord:
+def tuned(
+    model: str, layer: int, value: float, revision: str = REVISION, protocol: str = "layer"
+) -> TuningRecord:
     return made_up.tuning(
         task="emotion_recognition", suite="local", data_revision=revision, model=model,
         model_revision="0" * 12, layer=layer, metric="unweighted_accuracy", direction="higher",
-        value=value, metrics={"unweighted_accuracy": value}, wall_seconds=2.0,
+        value=value, metrics={"unweighted_accuracy": value}, wall_seconds=2.0, protocol=protocol,
     )  # fmt: skip
 
 
@@ -64,6 +66,29 @@ def test_models_are_judged_by_their_fine_tuning(data, tmp_path):
         assert dict(zip(cell.names, cell.values, strict=True)) == METRIC
         assert cell.fine_tune_seconds == pytest.approx(6.0)
         assert cell.p_value >= cell.smallest_p_value == pytest.approx(1 / 3)
+
+
+@pytest.mark.usefixtures("candidates")
+@pytest.mark.parametrize("whole", [True, False])
+def test_models_are_judged_by_their_probes_too(data, tmp_path, whole):
+    tuning, scored = tmp_path / "tuning.jsonl", {}
+    for model, value in METRIC.items():
+        append(tuning, tuned(model, 2, 1 - value, protocol="probe"))
+        if whole:
+            append(tuning, tuned(model, 2, value, protocol="full"))
+    cells = local.judge(
+        get_task("emotion_recognition"), data, list(METRIC), tuning=[tuning], estimators=["logme"]
+    )
+    for cell in cells:
+        scored.setdefault(cell.layer_policy, {})[cell.protocol] = cell
+    for by_protocol in (scored[policy] for policy in ("last", "best", "mean")):
+        probe = by_protocol.pop("probe")
+        assert dict(zip(probe.names, probe.values, strict=True)) == {
+            model: 1 - value for model, value in METRIC.items()
+        }
+        assert list(by_protocol) == ["layer"] * whole
+        for cell in by_protocol.values():
+            assert (cell.scores, cell.spearman) == (probe.scores, -probe.spearman)
 
 
 @pytest.mark.usefixtures("candidates")

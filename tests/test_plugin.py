@@ -17,6 +17,7 @@ import pytest
 
 from foretune import records, tasks
 from foretune.estimators import UnknownEstimatorError
+from foretune.judging import POLICIES
 from foretune.records import AgreementRecord, ScoreRecord
 from foretune.study import Options, Study
 from foretune.tasks.errors import InputError
@@ -259,6 +260,55 @@ class TestBenchmark:
         changed = [new.key for new in part if new not in whole]
         assert changed == [("embedded", "tones", "layers", "toy_clear", "depth", "each")]
 
+    def test_models_that_were_probed_are_judged_by_that_too(self, session):
+        session.fine_tuned()
+        for number, model in enumerate(MODELS):  # what is best fine-tuned is worst probed
+            records.append(session.truth, toy_run(model, 3, 0, protocol="probe", value=0.5 + number / 10,
+                                                  metrics={"accuracy": 0.5 + number / 10}))  # fmt: skip
+        (session.path / "bench" / "gates.toml").write_text(
+            "[tones.models.logme]\nleast_spearman = 0.9\n[tones.probe.logme]\nleast_spearman = 0.9\n"
+        )
+        result = session.run("bench/test_models.py", "--estimators=logme,knn")
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(["*probe: Spearman's ρ is 0, must be at least 0.9*"])
+        found = {(r.estimator, r.protocol, r.layer_policy): r for r in session.agreements()}
+        assert set(found) == {
+            *(("logme", protocol, policy) for protocol in ("layer", "probe") for policy in POLICIES),
+            ("knn", "layer", "last"),  # needs samples: the scores of all layers would take too long
+            ("knn", "probe", "last"),
+        }
+        for (estimator, protocol, policy), cell in found.items():
+            assert cell.scores == found[estimator, "layer", policy].scores
+            gated = (estimator, protocol, policy) in {("logme", "layer", "last"), ("logme", "probe", "best")}
+            assert (cell.least_spearman == 0.9) == gated
+            values = [0.5, 0.7, 0.6] if protocol == "probe" else [0.755, 0.455, 0.605]
+            assert cell.values == pytest.approx(values)
+
+    def test_scores_from_moments_have_intervals_over_speech(self, session):
+        session.fine_tuned()
+        session.run(*STUDY, "--estimators=logme,held_out_evidence,ridge,knn", "-q")
+        found = {(r.setting, r.model, r.estimator, r.layer_policy): r for r in session.agreements()}
+        for (setting, _, estimator, policy), cell in found.items():
+            known = estimator in ("logme", "held_out_evidence") and policy in ("each", "last")
+            # three models are too few for an interval
+            assert cell.utterance_errors == ("groups" if known and setting == "layers" else ""), cell.key
+            assert (cell.utterance_low is not None) == (known and setting == "layers"), cell.key
+            if known:
+                assert all(error > 0 for error in cell.score_errors)
+        by_layer = [r for r in records.read(session.records) if isinstance(r, ScoreRecord)]
+        (dull,) = (r for r in by_layer if (r.model, r.layer, r.estimator) == ("toy_dull", 3, "logme"))
+        cells = found["layers", "toy_dull", "logme", "each"], found["models", "all", "logme", "last"]
+        assert [cells[0].score_errors[3], cells[1].score_errors[2]] == pytest.approx(
+            [dull.standard_error] * 2
+        )
+
+    def test_few_probes_are_no_setting(self, session):
+        session.fine_tuned()
+        for model in MODELS[:2]:
+            records.append(session.truth, toy_run(model, 3, 0, protocol="probe"))
+        session.run("bench/test_models.py", "--estimators=depth").assert_outcomes(passed=1)
+        assert {record.protocol for record in session.agreements()} == {"layer"}
+
     def check_saved(self, session):
         (saved,) = (session.path / ".benchmarks").glob("*/*_toys.json")
         cells = [benchmark["extra_info"] for benchmark in json.loads(saved.read_text())["benchmarks"]]
@@ -359,6 +409,12 @@ class TestBenchmark:
         result = session.run(*STUDY, "-n", "2", "--benchmark-json=times.json")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(["ERROR: --benchmark-json: tests that run side by side *"])
+
+    def test_what_is_recorded_side_by_side_says_so(self, session):
+        session.fine_tuned()
+        session.run("bench/test_models.py", "-n", "2", "--estimators=logme,depth").assert_outcomes(passed=2)
+        assert {record.provenance.processes for record in records.read(session.records)} == {2}
+        assert {record.cost_ratio for record in session.agreements()} == {None}
 
     def test_without_ground_truth_the_session_does_not_start(self, session):
         result = session.run(*STUDY)

@@ -171,6 +171,44 @@ def test_costs_are_those_of_what_an_estimator_needs(frame_statistics, emotion_da
     assert by_name["depth"].forward_seconds == 0
 
 
+def test_costs_in_cpu_seconds_and_operations(frame_statistics, emotion_data):
+    candidate = frame_statistics()
+    records = score_candidate(candidate, EMOTION, emotion_data, ["logme", "sliced_wasserstein", "depth"])
+    logme, wasserstein, depth = (record for record in records if record.layer == 1)
+    assert 0 < logme.forward_cpu_seconds < wasserstein.forward_cpu_seconds
+    assert logme.accumulate_cpu_seconds > 0
+    assert logme.score_cpu_seconds > 0
+    rows = len(emotion_data.train)
+    assert logme.accumulate_flops == sum(rows * size * (size + 1) for size in candidate.dimensions)
+    assert wasserstein.accumulate_flops == 0
+    assert (logme.score_flops, depth.score_flops) == (None, 0)
+    assert (depth.forward_flops, depth.forward_cpu_seconds) == (0, 0.0)
+
+
+def test_operations_of_a_pass_are_those_of_one_batch_by_seconds_of_speech(
+    frame_statistics, emotion_data, monkeypatch
+):
+    whole = frame_statistics.forward
+
+    def with_a_product(self, batch):
+        _ = torch.ones(3, 3) @ torch.ones(3, 3)
+        return whole(self, batch)
+
+    monkeypatch.setattr(frame_statistics, "forward", with_a_product)
+    lengths = [len(each.audio) for each in emotion_data.train]
+    (record,) = score_candidate(
+        frame_statistics(),
+        EMOTION,
+        emotion_data,
+        ["logme"],
+        layers="last",
+        batch_seconds=max(lengths) / 16_000,
+    )
+    assert record.forward_flops == round(
+        2 * 27 * sum(lengths) / max(lengths)
+    )  # the longest goes first, alone
+
+
 @pytest.mark.parametrize(("fixture", "task"), [("emotion_data", EMOTION), ("asr_data", ASR)])
 def test_batches_and_order_do_not_change_scores(frame_statistics, request, fixture, task):
     data = request.getfixturevalue(fixture)

@@ -76,12 +76,16 @@ def report(
         Path | None,
         typer.Option(help="Folder for the figures; results/figures beside the Markdown file by default."),
     ] = None,
+    pages: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a page a task; results/tasks beside the Markdown file by default."),
+    ] = None,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Write no files of figures.")] = False,
     html: Annotated[
         Path | None, typer.Option(help="Also write a page with tables to sort and filter, in one file.")
     ] = None,
 ) -> None:
-    """Write RESULTS.md and its figures from records, and from nothing else.
+    """Write RESULTS.md, its figures and a page a task from records, and from nothing else.
 
     Examples:
     - `foretune report --records results/records/embedded.jsonl`
@@ -93,8 +97,9 @@ def report(
 
     found = records or sorted(RECORDS.parent.glob("*.jsonl")) or [RECORDS]
     folder = None if no_figures else figures or output.parent / "results" / "figures"
-    write_report(found, output, ground_truth or None, figures=folder, html=html)
-    say(f"wrote {', '.join(str(path) for path in (output, folder, html) if path is not None)}")
+    tasks = pages or output.parent / "results" / "tasks"
+    write_report(found, output, ground_truth or None, figures=folder, html=html, pages=tasks)
+    say(f"wrote {', '.join(str(path) for path in (output, tasks, folder, html) if path is not None)}")
 
 
 def merge(

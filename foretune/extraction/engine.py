@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from foretune.flops import counted
 from foretune.models.candidate import Candidate, HiddenStates
 from foretune.tasks.utterance import SAMPLE_RATE, Utterance
 
@@ -33,11 +34,13 @@ class Batch:
         seconds: that the caller has waited for it, wall time: for reading, normalising and the forward pass,
             less what of these went on while the caller was busy. On a GPU, it is the wait for all that it
             has been given before, the caller's own work too.
+        flops: floating-point operations of its forward pass, padding with it; None but in the first batch.
     """
 
     indices: list[int]
     states: HiddenStates
     seconds: float
+    flops: int | None = None
 
 
 def extract(
@@ -90,16 +93,24 @@ def extract(
     total = sum(lengths) / SAMPLE_RATE
     done = sum(lengths[index] for batch in batches[:skip_batches] for index in batch) / SAMPLE_RATE
 
-    def begin(own: Candidate, item: tuple[bool, list[int], _Speech]) -> tuple[list[int], HiddenStates, _Done]:
+    def begin(own: Candidate, item: tuple[bool, list[int], _Speech]) -> _Begun:
         first, indices, speech = item
+        flops = None
         with torch.inference_mode():
-            states = _forward(own, speech, batch_seconds, window_seconds, dtype)
+
+            def listen() -> HiddenStates:
+                return _forward(own, speech, batch_seconds, window_seconds, dtype)
+
+            if first:
+                states, flops = counted(listen)
+            else:
+                states = listen()
             if first and dtype != "float32":
                 few = _Speech(speech.waveforms[:CHECKED])
                 exact = _forward(own, few, batch_seconds, window_seconds, "float32")
                 compare_with_float32(own, _first(states, exact), exact, dtype, report)
             lengths = states.lengths.to("cpu", non_blocking=own.device.type == "cuda")
-        return indices, replace(states, lengths=lengths), _Done(own.device)
+        return _Begun(indices, replace(states, lengths=lengths), flops, _Done(own.device))
 
     queued = queues(candidate)
     ahead = queued and candidate.copies  # its inputs may be made in other threads
@@ -122,11 +133,11 @@ def extract(
     if queued:
         begun = one_ahead(begun)
     start = time.perf_counter()
-    for indices, states, done_there in begun:
-        done_there.wait()
+    for ready in begun:
+        ready.done.wait()
         seconds = time.perf_counter() - start
-        yield Batch(indices, states, seconds)
-        done += sum(lengths[index] for index in indices) / SAMPLE_RATE
+        yield Batch(ready.indices, ready.states, seconds, ready.flops)
+        done += sum(lengths[index] for index in ready.indices) / SAMPLE_RATE
         if progress is not None:
             progress(done, total)
         start = time.perf_counter()
@@ -153,6 +164,16 @@ class _Done:
         """Wait for it, not for what the device has been given since."""
         if self._event is not None:
             self._event.synchronize()
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A batch that the device has been given."""
+
+    indices: list[int]
+    states: HiddenStates
+    flops: int | None
+    done: _Done
 
 
 def _first(states: HiddenStates, other: HiddenStates) -> HiddenStates:

@@ -6,7 +6,7 @@ records of a run against those of an earlier one, cell by cell, within `limits`.
 
 from .comparison import ALLOWABLE, Comparison, Finding, compare
 from .limits import DEFAULT_LIMITS, SHORTEST, Limits
-from .thresholds import LOW, NO_GATE, Gate, Gates
+from .thresholds import LOW, NO_GATE, Gate, Gates, judged_as
 
 __all__ = [
     "ALLOWABLE",
@@ -20,4 +20,5 @@ __all__ = [
     "Gates",
     "Limits",
     "compare",
+    "judged_as",
 ]

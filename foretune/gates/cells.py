@@ -54,6 +54,7 @@ class Result:
         error: why there is no value at all; empty where there is.
         origin: of data, weights and candidates: where it differs, there are no like things to compare.
         timed_on: where times were taken: where it differs, they cannot be compared.
+        untimed: why its times are no timings at all; empty where they are.
     """
 
     values: Mapping[str, float | None]
@@ -61,6 +62,7 @@ class Result:
     error: str = ""
     origin: Mapping[str, str] = field(default_factory=dict)
     timed_on: Mapping[str, str] = field(default_factory=dict)
+    untimed: str = ""
 
 
 def results(records: Iterable[Record]) -> dict[Cell, Result]:
@@ -101,6 +103,7 @@ def _agreement(record: AgreementRecord) -> Result:
         error=(record.error or "no value") if failed else "",
         origin={"data": record.data_revision, "candidates": ", ".join(record.names)},
         timed_on=_timed_on(record),
+        untimed=_why_untimed(record),
     )
 
 
@@ -135,12 +138,18 @@ def _time(layers: list[ScoreRecord]) -> Result:
             "layers": ", ".join(str(layer) for layer in sorted(record.layer for record in layers)),
         },
         timed_on=_timed_on(layers[0]),
+        untimed=next(filter(None, map(_why_untimed, layers)), ""),
     )
 
 
 def _timed_on(record: Record) -> dict[str, str]:
     origin = record.provenance
     return {"machine": origin.machine, "device": origin.device, "threads": str(origin.threads)}
+
+
+def _why_untimed(record: Record) -> str:
+    processes = record.provenance.processes
+    return f"{processes} processes ran tests side by side" if processes > 1 else ""
 
 
 def _intervals(ends: Mapping[str, tuple[float | None, float | None]]) -> dict[str, tuple[float, float]]:

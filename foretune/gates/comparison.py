@@ -25,7 +25,8 @@ ALLOWABLE: tuple[State, ...] = tuple(state for state in get_args(State) if state
 - `new`: this run has the cell, or a value in it, that the earlier one does not;
 - `failed`: the estimator gave a value then and gives none now;
 - `changed`: it was made from other data, weights or candidates;
-- `untimed`: the times were not taken on the same device and machine with as many threads;
+- `untimed`: the times were not taken on the same device and machine with as many threads, or were taken
+  beside other tests;
 - `unbounded`: a limit is by interval, and the earlier run has none in the cell.
 """
 
@@ -209,6 +210,9 @@ def _compare_values(cell: Cell, old: Result, new: Result, found: _Findings) -> N
 
 def _why_untimed(cell: Cell, old: Result, new: Result) -> str:
     """Return why two times cannot be compared; empty where they can."""
+    for run, untimed in (("then", old.untimed), ("now", new.untimed)):
+        if untimed:
+            return f"{run} {untimed}"
     unlike = _differences(old.timed_on, new.timed_on)
     if cell.setting == "times":  # of an agreement, what it was made from has been compared already
         unlike = unlike or _differences(old.origin, new.origin)

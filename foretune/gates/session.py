@@ -17,7 +17,7 @@ from .cells import Cell, results
 from .comparison import Finding, check_allowed, check_limits, compare
 from .display import summary, table
 from .limits import Limits
-from .thresholds import PROTOCOLS, Gates, setting_of
+from .thresholds import Gates, judged_as, setting_of
 
 _ANY: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
@@ -121,13 +121,13 @@ def unjudged(
 
 
 def _test_of(cell: Judged) -> Judged:
-    """Return what the test of a cell judges: the layers of a model, by whatever protocols there are."""
+    """Return what the test of a cell judges: layers or models, by whatever protocols there are."""
     task, setting, model, estimator = cell
-    return (task, "layers" if setting in PROTOCOLS else setting, model, estimator)
+    return (task, judged_as(setting), model, estimator)
 
 
 def _why_unjudged(cell: Judged, seen: Seen) -> str:
-    # a test of layers judges the protocols that there are: another one it does not
+    # a test judges the protocols that there are: another one it does not
     recorded = "its test recorded nothing" if cell in seen.collected else "no test judges it"
     return seen.why(_test_of(cell)) or recorded
 

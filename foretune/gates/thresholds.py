@@ -3,8 +3,8 @@
 A TOML file with one table a cell, `[TASK.layers.MODEL.ESTIMATOR]` or `[TASK.models.ESTIMATOR]`, and
 in it `least_spearman`, `largest_p_value`, both or neither, and a `reason`, which is required
 where an agreement is not gated or its gate is low. A cell that the file does not name is not gated.
-Where layers were not fine-tuned with all below them, the protocol (`probe`, `single-layer`) stands in the
-place of `layers`.
+Where layers were fine-tuned each alone, `single-layer` stands in the place of `layers`; where models were
+not fine-tuned but probed, `probe` in that of `models`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from foretune.tasks.errors import InputError
 LOW = 0.5
 """A least Spearman's ρ below this needs a reason."""
 
-PROTOCOLS = ("probe", "single-layer")
-"""Ways to fine-tune layers other than with all below them; settings of their own."""
+PROTOCOLS = {"single-layer": "layers", "probe": "models"}
+"""Other ways to fine-tune than the whole encoder up to a layer, settings of their own; and what they rank."""
 
 
 class Gate(BaseModel):
@@ -72,7 +72,7 @@ NO_GATE = Gate.model_construct()
 class Gates:
     """The cells of a file, by (task, setting, model, estimator); the model is `all` for models.
 
-    The setting is `layers`, `models`, or the protocol by which layers were fine-tuned, where another.
+    The setting is `layers`, `models`, or the protocol of `PROTOCOLS` by which candidates were fine-tuned.
     """
 
     def __init__(self, cells: Mapping[tuple[str, str, str, str], Gate]) -> None:
@@ -108,7 +108,12 @@ class Gates:
 
 def setting_of(setting: str, protocol: str) -> str:
     """Return what a setting is called in a file of gates."""
-    return protocol if setting == "layers" and protocol in PROTOCOLS else setting
+    return protocol if protocol in PROTOCOLS else setting
+
+
+def judged_as(setting: str) -> str:
+    """Return whether a setting of a file of gates ranks `layers` or `models`."""
+    return PROTOCOLS.get(setting, setting)
 
 
 def _tables(path: Path, tree: object) -> list[tuple[tuple[str, str, str, str], object]]:
@@ -116,10 +121,10 @@ def _tables(path: Path, tree: object) -> list[tuple[tuple[str, str, str, str], o
     found: list[tuple[tuple[str, str, str, str], object]] = []
     for task, settings in _items(path, tree, "a table of tasks"):
         for setting, below in _items(path, settings, f"{task} as a table of settings"):
-            if setting == "models":
-                for estimator, gate in _items(path, below, f"{task}.models as a table of estimators"):
+            if judged_as(setting) == "models":
+                for estimator, gate in _items(path, below, f"{task}.{setting} as a table of estimators"):
                     found.append(((task, setting, "all", estimator), gate))
-            elif setting in ("layers", *PROTOCOLS):
+            elif judged_as(setting) == "layers":
                 for model, gates in _items(path, below, f"{task}.{setting} as a table of models"):
                     for estimator, gate in _items(path, gates, f"{task}.{setting}.{model} as a table"):
                         found.append(((task, setting, model, estimator), gate))

@@ -21,20 +21,22 @@ Record = TuningRecord | ScoreRecord | AgreementRecord | PublishedRecord
 _ANY: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
-def append(path: Path, record: Record) -> None:
-    """Append a record to a file, durably, while other processes may do the same.
+def append(path: Path, *records: Record) -> None:
+    """Append records to a file, durably, while other processes may do the same.
+
+    Several at once reach the disk together, which takes as long as one.
 
     Raises:
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = record.model_dump_json(by_alias=True) + "\n"
+    lines = "".join(record.model_dump_json(by_alias=True) + "\n" for record in records)
     with FileLock(f"{path}.lock"), path.open("a+b") as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":  # a torn line: keep it apart from ours
                 file.write(b"\n")
-        file.write(line.encode())
+        file.write(lines.encode())
         file.flush()
         os.fsync(file.fileno())
 

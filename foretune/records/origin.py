@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -13,7 +14,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Provenance(BaseModel):
-    """Where a result came from."""
+    """Where a result came from.
+
+    Attributes:
+        machine: operating system and architecture.
+        processor: its name; empty where not known.
+        cores: that this process may use; None where not known.
+        processes: that ran tests side by side (pytest-xdist), this one included: more than one spoil each
+            other's times, and the seconds of a record are no timings.
+        started: UTC.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,10 +31,23 @@ class Provenance(BaseModel):
     dirty: bool
     python: str
     machine: str
+    processor: str = ""
+    cores: int | None = None
     device: str
     threads: int
+    processes: int = 1
     packages: dict[str, str]
     started: str
+
+    @property
+    def place(self) -> tuple[str, str, int, str, int] | None:
+        """Return what makes two results' seconds comparable: the same kind of machine, used alike.
+
+        None where too little is known of it, or tests ran side by side.
+        """
+        if not self.processor or self.cores is None or self.processes > 1:
+            return None
+        return (self.machine, self.processor, self.cores, self.device, self.threads)
 
 
 def provenance(device: str = "cpu") -> Provenance:
@@ -37,11 +60,28 @@ def provenance(device: str = "cpu") -> Provenance:
         dirty=dirty,
         python=platform.python_version(),
         machine=f"{platform.system()} {platform.machine()}",
+        processor=_processor(),
+        cores=_cores(),
         device=device,
         threads=torch.get_num_threads(),
+        processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
         packages=_package_versions(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+@functools.cache
+def _processor() -> str:
+    """Return the processor's name, as Linux tells it or Python knows it; empty where neither does."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text(encoding="utf-8", errors="replace").splitlines() if listed.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()
+
+
+def _cores() -> int | None:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 @functools.cache

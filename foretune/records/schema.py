@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .origin import Provenance
 
-SCHEMA: Literal[2] = 2
-"""What is written. Schema 1 had fewer fields; it is read too, as these have defaults."""
+SCHEMA: Literal[3] = 3
+"""What is written. Schemas 1 and 2 had fewer fields; they are read too, as these have defaults."""
 
 
 class RecordBase(BaseModel):
@@ -19,7 +19,7 @@ class RecordBase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # `schema` is a method of pydantic's models, hence the alias
-    schema_version: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1, 2, 3] = Field(default=SCHEMA, alias="schema")
     task: str
     suite: str
     data_revision: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -48,6 +49,14 @@ class ScoreRecord(RecordBase):
         forward_seconds: of reading speech and of the forward passes, shared by all layers.
         accumulate_seconds: of gathering what the estimator needs, shared by all layers.
         score_seconds: of the estimator itself on this layer.
+        forward_cpu_seconds: of all threads of this process, as for each of the three above; None where not
+            measured.
+        accumulate_cpu_seconds: likewise.
+        score_cpu_seconds: likewise.
+        forward_flops: floating-point operations of the forward passes (`foretune.flops`), shared by all
+            layers; None where not counted.
+        accumulate_flops: of the products of the statistics, shared by all layers; likewise.
+        score_flops: of the estimator itself: 0 where it looks at no features, else not counted.
         peak_memory_bytes: most memory in use by then: on the accelerator, or of the whole process.
     """
 
@@ -72,7 +81,18 @@ class ScoreRecord(RecordBase):
     forward_seconds: float
     accumulate_seconds: float
     score_seconds: float
+    forward_cpu_seconds: float | None = None
+    accumulate_cpu_seconds: float | None = None
+    score_cpu_seconds: float | None = None
+    forward_flops: int | None = None
+    accumulate_flops: int | None = None
+    score_flops: int | None = None
     peak_memory_bytes: int | None = None
+
+    def with_error(self, standard_error: float, group_errors: Iterable[float]) -> ScoreRecord:
+        """Return the same score with its standard error, and each group's part in that."""
+        known = {"standard_error": standard_error, "group_errors": list(group_errors)}
+        return self.model_copy(update=known)
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:

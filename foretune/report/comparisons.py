@@ -10,6 +10,7 @@ from foretune.agreement import compare, holm, sign_flip
 from foretune.records import AgreementRecord
 
 from . import tables
+from .settings import BASELINES, Setting, default_cells, setting_of
 
 LOGME = "logme"
 """The estimator that others are compared with."""
@@ -41,7 +42,7 @@ def best_baseline(cells: Sequence[AgreementRecord]) -> AgreementRecord | None:
 
     It is chosen after the fact, so that to beat it is harder than to beat any one of them.
     """
-    found = [cell for cell in _judged(cells) if cell.estimator in tables.BASELINES]
+    found = [cell for cell in _judged(cells) if cell.estimator in BASELINES]
     return min(found, key=lambda cell: (-(cell.spearman or 0.0), cell.estimator), default=None)
 
 
@@ -97,10 +98,10 @@ def across(
 
 
 def by_setting(cells: Iterable[AgreementRecord]) -> list[list[AgreementRecord]]:
-    """Return the cells of each setting, in the order of tasks, settings and models; by the default policy."""
-    found: dict[tuple[str, ...], list[AgreementRecord]] = {}
-    for cell in tables.default_cells(cells):
-        found.setdefault((cell.task, cell.setting, cell.model), []).append(cell)
+    """Return the cells of each setting, in their order; by the default policy."""
+    found: dict[Setting, list[AgreementRecord]] = {}
+    for cell in default_cells(cells):
+        found.setdefault(setting_of(cell), []).append(cell)
     return [found[key] for key in sorted(found)]
 
 
@@ -128,9 +129,8 @@ def _shown(found: Mapping[str, Standing], estimator: str) -> list[str]:
     standing = found.get(estimator)
     if standing is None:
         return [tables.number(None)] * 4
-    difference = tables.number(standing.difference)
     return [
-        difference if difference.startswith(("-", "0.00")) else f"+{difference}",
+        tables.signed(standing.difference),
         tables.significant(standing.p_value),
         tables.significant(standing.adjusted),
         str(standing.settings),

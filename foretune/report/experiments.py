@@ -25,12 +25,17 @@ _SPREAD = (
 )
 
 
-def section(agreements: Sequence[AgreementRecord], tabulated: Sequence[PublishedRecord]) -> list[str]:
+def section(
+    agreements: Sequence[AgreementRecord],
+    tabulated: Sequence[PublishedRecord],
+    ratio: tables.Ratio = lambda cell: None,
+) -> list[str]:
     """Return the parts of the section, headings and tables; none where no experiment was run.
 
     Args:
         agreements: of any cells; those of the experiments are chosen.
         tabulated: the paper's own, computed again.
+        ratio: of the costs of a cell, in operations; seconds may be of several machines.
     """
     titles = {experiment.name: experiment.title for experiment in chen2023()}
     parts = []
@@ -39,7 +44,7 @@ def section(agreements: Sequence[AgreementRecord], tabulated: Sequence[Published
         if cells:
             title = titles[experiment.name]
             parts += [f"### {title[0].upper()}{title[1:]}"]
-            parts += [_truth(experiment, cells), _table(experiment, cells, tabulated)]
+            parts += [_truth(experiment, cells), _table(experiment, cells, tabulated, ratio)]
     return ["## The paper's experiments, rebuilt", _INTRODUCTION, *parts] if parts else []
 
 
@@ -68,7 +73,10 @@ def _truth(experiment: RebuiltExperiment, cells: Sequence[AgreementRecord]) -> s
 
 
 def _table(
-    experiment: RebuiltExperiment, cells: Sequence[AgreementRecord], tabulated: Sequence[PublishedRecord]
+    experiment: RebuiltExperiment,
+    cells: Sequence[AgreementRecord],
+    tabulated: Sequence[PublishedRecord],
+    ratio: tables.Ratio,
 ) -> str:
     suite = f"chen2023_{experiment.name}"
     paper = {
@@ -94,7 +102,7 @@ def _table(
                 tables.number(cell.regret, 3),
                 tables.significant(cell.score_seconds),
                 tables.significant(cell.fine_tune_seconds, 3),
-                tables.significant(cell.cost_ratio),
+                tables.significant(ratio(cell)),
                 tables.number(known.spearman if known else None, 3),
                 tables.significant(known.p_value if known else None),
             ]

@@ -6,11 +6,13 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+from foretune.agreement import ceiling, split_half
 from foretune.ground_truth import LEAST_CANDIDATES, Outcome
 from foretune.models import twin
-from foretune.records import TuningRecord
+from foretune.records import Provenance, TuningRecord
 
 from . import tables
+from .settings import Setting, metric_name
 
 SERVES = {
     "ctc": "asr",
@@ -34,8 +36,14 @@ SERVES = {
 _TRUTH = (
     "How far apart fine-tuning puts the candidates of each setting. *deviation* is the standard deviation "
     "over seeds, pooled over candidates; *spread* is the distance from the worst candidate to the best. "
-    "Where spread is less than five deviations (*), the order of neighbours is chance. Costs are those of "
-    "all runs together, on one thread."
+    "Where spread is less than five deviations (*), the order of neighbours is chance. *split-half* is how "
+    "well rankings by some of the seeds agree with those by the others, and *ceiling* the ρ to be expected "
+    "of an estimator that knows the true results. Runs count in each setting that they serve."
+)
+_GRID = (
+    "What it cost, each run counted once. Seconds are those of the machines named, one thread a run; "
+    "operations (T is 10¹²) are those of all updates, of as many runs as counted them. Runs that failed are "
+    "not in any mean."
 )
 _ZOO = (
     "Each encoder that ships against its untrained twin (the same architecture, random weights), fine-tuned "
@@ -45,36 +53,26 @@ _ZOO = (
 
 
 def section(runs: Sequence[TuningRecord]) -> list[str]:
-    """Return the parts of both sections, headings and tables; none where there are no runs.
+    """Return the parts of the sections, headings and tables; none where there are no runs.
 
     Args:
-        runs: fine-tuning runs, of each task on one version of its data; those that failed do not count.
+        runs: fine-tuning runs, of each task on one version of its data; those that failed are only counted.
     """
-    runs = [run for run in runs if run.status == "done" and run.value is not None]
-    if not runs:
+    done = [run for run in runs if run.status == "done" and run.value is not None]
+    if not done:
         return []
-    parts = ["## The ground truth", _TRUTH, _settings(runs)]
-    gains = _gains(runs)
+    parts = ["## The ground truth", _TRUTH, _settings(done), "### What the grid cost", _GRID, _grid(runs)]
+    gains = _gains(done)
     if gains:
         parts += ["### What pre-training gave", _ZOO, gains]
     return parts
 
 
 def _settings(runs: Sequence[TuningRecord]) -> str:
-    headers = ["task", "candidates", "protocol", "n", "seeds", "metric", "worst", "best", "spread"]
-    headers += ["deviation", "spread / deviation", "runs", "CPU minutes"]
+    headers = ["task", "candidates", "n", "seeds", "metric", "worst", "best", "spread"]
+    headers += ["deviation", "spread / deviation", "split-half", "ceiling", "runs"]
     rows = []
-    groups: dict[tuple[str, str, str], list[TuningRecord]] = {}
-    tops: dict[tuple[str, str], int] = {}
-    for run in runs:
-        tops[run.task, run.model] = max(run.layer, tops.get((run.task, run.model), 0))
-    for run in runs:
-        protocol = "full" if run.protocol == "layer" else run.protocol
-        if protocol != "single-layer" and run.layer == tops[run.task, run.model]:
-            groups.setdefault((run.task, "models", protocol), []).append(run)
-        if run.protocol in ("layer", "single-layer"):
-            groups.setdefault((run.task, f"layers of {run.model}", run.protocol), []).append(run)
-    for (task, what, how), found in sorted(groups.items()):
+    for setting, found in sorted(_by_setting(runs).items()):
         outcomes = list(_by_candidate(found).values())
         if len(outcomes) < LEAST_CANDIDATES:
             continue
@@ -83,24 +81,74 @@ def _settings(runs: Sequence[TuningRecord]) -> str:
         deviation = pooled(each.deviation for each in outcomes)
         spread = max(means) - min(means)
         ratio = None if not deviation else spread / deviation
-        rows.append(
-            [
-                task,
-                what,
-                how,
-                str(len(outcomes)),
-                str(min(each.seeds for each in outcomes)),
-                found[0].metric.upper(),
-                tables.number(min(means) if higher else max(means), 3),
-                tables.number(max(means) if higher else min(means), 3),
-                tables.number(spread, 3),
-                tables.number(deviation, 4),
-                tables.significant(ratio) + ("*" if ratio is not None and ratio < 5 else ""),
-                str(len(found)),
-                tables.number(sum(run.cpu_seconds for run in found) / 60, 1),
-            ]
-        )
+        halves, reach = _noise(outcomes, 1 if higher else -1)
+        row = [setting.task, setting.title, str(len(outcomes)), str(min(each.seeds for each in outcomes))]
+        row += [
+            metric_name(found[0].metric),
+            tables.number(min(means) if higher else max(means), 3),
+            tables.number(max(means) if higher else min(means), 3),
+            tables.number(spread, 3),
+            tables.number(deviation, 4),
+            tables.significant(ratio) + ("*" if ratio is not None and ratio < 5 else ""),
+        ]
+        rows.append([*row, tables.number(halves), tables.number(reach), str(len(found))])
+    return tables.markdown(headers, rows, text_columns=2)
+
+
+def _by_setting(runs: Sequence[TuningRecord]) -> dict[Setting, list[TuningRecord]]:
+    """Return the runs of each setting; the whole encoder counts among its layers and among models."""
+    tops: dict[tuple[str, str], int] = {}
+    for run in runs:
+        tops[run.task, run.model] = max(run.layer, tops.get((run.task, run.model), 0))
+    groups: dict[Setting, list[TuningRecord]] = {}
+    for run in runs:
+        protocol = "layer" if run.protocol == "full" else run.protocol
+        if protocol != "single-layer" and run.layer == tops[run.task, run.model]:
+            groups.setdefault(Setting(run.suite, run.task, "models", "all", protocol), []).append(run)
+        if run.protocol in ("layer", "single-layer"):
+            groups.setdefault(Setting(run.suite, run.task, "layers", run.model, protocol), []).append(run)
+    return groups
+
+
+def _noise(outcomes: Sequence[Outcome], sign: int) -> tuple[float | None, float | None]:
+    """Return how well seeds agree with seeds, and what ρ can be reached, as agreements say it."""
+    common = sorted(set.intersection(*(set(each.by_seed) for each in outcomes)))
+    halves = split_half([[each.by_seed[seed] for seed in common] for each in outcomes])
+    reach = ceiling(
+        [sign * each.value for each in outcomes],
+        [each.deviation for each in outcomes],
+        [each.seeds for each in outcomes],
+    )
+    return halves, reach
+
+
+def _grid(runs: Sequence[TuningRecord]) -> str:
+    groups: dict[tuple[str, str], list[TuningRecord]] = {}
+    for run in runs:
+        groups.setdefault((run.task, run.protocol), []).append(run)
+    rows = [[*key, *_cost(found)] for key, found in sorted(groups.items())]
+    rows.append(["**all**", "", *_cost(runs)])
+    headers = ["task", "protocol", "machines", "runs", "failed", "wall hours", "CPU hours", "operations, T"]
     return tables.markdown(headers, rows, text_columns=3)
+
+
+def _cost(runs: Sequence[TuningRecord]) -> list[str]:
+    counted = [run.flops for run in runs if run.flops is not None]
+    flops = tables.significant(math.fsum(counted) / 1e12, 3) if counted else tables.NONE
+    some = f" (of {len(counted)} runs)" if counted and len(counted) < len(runs) else ""
+    return [
+        "; ".join(sorted({_machine(run.provenance) for run in runs})),
+        str(len(runs)),
+        str(sum(run.status == "failed" for run in runs)),
+        tables.number(math.fsum(run.wall_seconds for run in runs) / 3600),
+        tables.number(math.fsum(run.cpu_seconds for run in runs) / 3600),
+        flops + some,
+    ]
+
+
+def _machine(origin: Provenance) -> str:
+    cores = "" if origin.cores is None else f", {origin.cores} cores"
+    return f"{origin.processor or 'processor unknown'} ({origin.machine}{cores})"
 
 
 def _gains(runs: Sequence[TuningRecord]) -> str:
@@ -119,7 +167,7 @@ def _gains(runs: Sequence[TuningRecord]) -> str:
             [
                 name,
                 task,
-                whole[0].metric.upper(),
+                metric_name(whole[0].metric),
                 tables.number(pair[0].value, 3),
                 tables.number(pair[1].value, 3),
                 tables.number(gain, 3),

@@ -10,6 +10,7 @@ from foretune.judging import POLICIES
 from foretune.records import AgreementRecord
 
 from . import comparisons, tables
+from .settings import RIVALS
 
 RANKED = 8
 """Estimators shown beside a ranking: so many, by their place in the summary."""
@@ -41,11 +42,38 @@ def estimators(cells: Sequence[AgreementRecord], order: Sequence[str]) -> str:
     return tables.markdown(headers, rows)
 
 
+def compact(cells: Sequence[AgreementRecord], order: Sequence[str]) -> str:
+    """Return the main statistics of the estimators that matter in a setting, best ρ first.
+
+    These are its three best, the first of the summary, the best baseline, and those that are always shown.
+    """
+    best = by_rho([cell for cell in cells if cell.spearman is not None], order)
+    baseline = comparisons.best_baseline(cells)
+    wanted = {*RIVALS, *order[:1], *(cell.estimator for cell in best[:3])}
+    wanted |= {baseline.estimator} if baseline else set()
+    against_logme = comparisons.within(cells, comparisons.logme(cells))
+    against_baseline = comparisons.within(cells, baseline)
+    layers = cells[0].setting == "layers"
+    headers = ["estimator", "ρ", "95 %", "p", *(["p, smooth"] if layers else []), "p against logme"]
+    headers += [] if baseline is None else [f"p against {baseline.estimator}"]
+    headers += ["regret", "regret@3", "seconds"]
+    rows = []
+    for cell in by_rho([cell for cell in cells if cell.estimator in wanted], order):
+        row = [tables.label(cell.estimator), tables.number(cell.spearman)]
+        row += [tables.interval(cell.low, cell.high), _p_value(cell)]
+        row += [tables.significant(cell.smooth_p_value)] if layers else []
+        row.append(_adjusted(against_logme.get(cell.estimator)))
+        row += [] if baseline is None else [_adjusted(against_baseline.get(cell.estimator))]
+        row += [tables.number(cell.regret, 3), tables.number(cell.regret_at_3, 3)]
+        rows.append([*row, tables.significant(cell.score_seconds)])
+    return tables.markdown(headers, rows)
+
+
 def measures(cells: Sequence[AgreementRecord], order: Sequence[str]) -> str:
     """Return the other statistics of a setting, what choosing by the scores loses, and what they cost."""
     held_fixed = next((cell.held_fixed for cell in cells if cell.held_fixed), "")
     headers = ["estimator", *([f"ρ given {held_fixed}", "p"] if held_fixed else [])]
-    headers += ["r", "τ", "τ_w", "recall@3", "regret", "regret@3", "seconds", "cost ratio", "gate"]
+    headers += ["r", "τ", "τ_w", "recall@3", "regret", "regret@3", "seconds", "gate"]
     rows = []
     for cell in by_rho(cells, order):
         row = [tables.label(cell.estimator)]
@@ -61,7 +89,7 @@ def measures(cells: Sequence[AgreementRecord], order: Sequence[str]) -> str:
             tables.number(cell.regret, 3),
             tables.number(cell.regret_at_3, 3),
         ]
-        row += [tables.significant(cell.score_seconds), tables.significant(cell.cost_ratio), _gate(cell)]
+        row += [tables.significant(cell.score_seconds), _gate(cell)]
         rows.append(row)
     return tables.markdown(headers, rows)
 

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
-
-from tabulate import tabulate
+from collections.abc import Callable, Iterable, Sequence
 
 from foretune.agreement import mean_interval
-from foretune.judging import DEFAULT_POLICY
 from foretune.records import AgreementRecord
+
+from .settings import BASELINES, KINDS, default_cells, kind_of, setting_of
 
 SIGNIFICANT = 0.05
 STRICT = 0.01
 """In the summary, which counts many tests."""
-BASELINES = frozenset({"random", "parameters", "depth", "dimension", "feature_norm", "other_tasks"})
-"""Rows to beat: they look at no labels of the task."""
-
 NONE = "–"
 """What is shown where there is nothing."""
+_SAME = 1e-9
+"""ρ that differ by less are the same."""
+
+Ratio = Callable[[AgreementRecord], float | None]
 
 
 def markdown(headers: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> str:
-    """Return a Markdown table: the first columns to the left, numbers to the right."""
-    align = ["left"] * text_columns + ["right"] * (len(headers) - text_columns)
-    return tabulate(
-        [list(row) for row in rows],
-        headers=list(headers),
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=align,
-    )
+    """Return a Markdown table: the first columns to the left, numbers to the right.
+
+    Not padded to columns, which would double the size of RESULTS.md.
+    """
+    align = [":--"] * text_columns + ["--:"] * (len(headers) - text_columns)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (headers, align, *rows))
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -53,6 +50,12 @@ def significant(value: float | None, digits: int = 2) -> str:
     return f"{value:.{max(0, digits - 1 - exponent)}f}" if -4 <= exponent < 6 else scientific
 
 
+def signed(value: float | None, digits: int = 2) -> str:
+    """Return a number with its sign, none where it is 0 so rounded."""
+    shown = number(value, digits)
+    return shown if value is None or shown.startswith("-") or float(shown) == 0 else f"+{shown}"
+
+
 def estimator_order(agreements: Sequence[AgreementRecord]) -> list[str]:
     """Return the estimators by mean ρ over the default cells, best first, names break ties."""
     means = {
@@ -62,26 +65,13 @@ def estimator_order(agreements: Sequence[AgreementRecord]) -> list[str]:
     return sorted(means, key=lambda name: (descending(means[name]), name))
 
 
-def default_cells(agreements: Iterable[AgreementRecord]) -> list[AgreementRecord]:
-    """Return one cell of each estimator a setting, so that none counts twice.
+def summary(agreements: Sequence[AgreementRecord], ratio: Ratio) -> str:
+    """Return estimators × tasks: the mean ρ over a task's settings with its interval, and what it costs.
 
-    Models by the default policy; layers as `layer` fine-tunes them, or each alone where that is all there is.
+    Args:
+        agreements: of one suite.
+        ratio: what fine-tuning a cell's candidates costs over what scoring them does; None where not known.
     """
-    cells = [cell for cell in agreements if cell.setting == "layers" or cell.layer_policy == DEFAULT_POLICY]
-    usual = {_place(cell) for cell in cells if cell.protocol == "layer"}
-    return [
-        cell
-        for cell in cells
-        if cell.protocol == "layer" or (cell.protocol == "single-layer" and _place(cell) not in usual)
-    ]
-
-
-def _place(cell: AgreementRecord) -> tuple[str, ...]:
-    return (cell.suite, cell.task, cell.setting, cell.model)
-
-
-def summary(agreements: Sequence[AgreementRecord]) -> str:
-    """Return estimators × tasks: the mean ρ over a task's settings with its interval, and what it costs."""
     cells = default_cells(agreements)
     tasks = sorted({cell.task for cell in cells})
     headers = ["estimator", *tasks, "mean ρ", f"p < {STRICT}", "regret", "cost ratio"]
@@ -90,14 +80,46 @@ def summary(agreements: Sequence[AgreementRecord]) -> str:
         own = [cell for cell in cells if cell.estimator == estimator]
         row = [label(estimator)]
         row += [mean_with_interval([cell for cell in own if cell.task == task]) for task in tasks]
-        row.append(mean_with_interval(own))
-        row.append(f"{sum(_agrees(cell) for cell in own)} of {len(own)}")
-        lost = _mean([share_lost(cell) for cell in own])
-        row.append(NONE if lost is None else f"{100 * lost:.0f} %")
-        ratios = [cell.cost_ratio for cell in own if cell.cost_ratio is not None]
-        row.append(significant(statistics.median(ratios)) if ratios else NONE)
+        row += [mean_with_interval(own), agreeing(own), regret(own), significant(median_ratio(own, ratio))]
         rows.append(row)
     return markdown(headers, rows)
+
+
+def by_kind(agreements: Sequence[AgreementRecord]) -> str:
+    """Return estimators × kinds of settings: the mean ρ over those of a kind, with its interval."""
+    cells = default_cells(agreements)
+    kinds = [kind for kind in KINDS.values() if any(kind_of(cell) == kind for cell in cells)]
+    counts = {kind: len({setting_of(cell) for cell in cells if kind_of(cell) == kind}) for kind in kinds}
+    rows = [
+        [
+            label(estimator),
+            *(
+                mean_with_interval(
+                    [cell for cell in cells if cell.estimator == estimator and kind_of(cell) == kind]
+                )
+                for kind in kinds
+            ),
+        ]
+        for estimator in estimator_order(agreements)
+    ]
+    return markdown(["estimator", *(f"{kind} ({counts[kind]})" for kind in kinds)], rows)
+
+
+def agreeing(cells: Sequence[AgreementRecord]) -> str:
+    """Return in how many of some settings an estimator agrees with fine-tuning beyond chance."""
+    return f"{sum(map(_agrees, cells))} of {len(cells)}"
+
+
+def regret(cells: Sequence[AgreementRecord]) -> str:
+    """Return what choosing by an estimator loses, as a share of what there is to lose: mean over settings."""
+    lost = _mean([share_lost(cell) for cell in cells])
+    return NONE if lost is None else f"{100 * lost:.0f} %"
+
+
+def median_ratio(cells: Sequence[AgreementRecord], ratio: Ratio) -> float | None:
+    """Return the median of a cost ratio over settings; None where there is none."""
+    known = [each for each in map(ratio, cells) if each is not None]
+    return statistics.median(known) if known else None
 
 
 def mean_with_interval(cells: Sequence[AgreementRecord]) -> str:
@@ -121,34 +143,36 @@ def share_lost(cell: AgreementRecord) -> float | None:
     return None if cell.regret is None or spread == 0 else cell.regret / spread
 
 
-def comparison(agreements: Sequence[AgreementRecord], estimator: str, rival: str) -> str | None:
-    """Return, setting by setting, the ρ of two estimators and which agrees better with fine-tuning.
+def comparison(agreements: Sequence[AgreementRecord], estimator: str, rivals: Sequence[str]) -> str | None:
+    """Return, setting by setting, the ρ of an estimator and of its rivals, and how often it agrees better.
 
-    None where there is no setting that both have a ρ of.
+    None where no setting has a ρ of it and of a rival.
     """
-    found = {
-        (cell.task, cell.setting, cell.model, cell.estimator): cell for cell in default_cells(agreements)
-    }
-    rows = []
-    wins = losses = 0
-    for task, setting, model in sorted({key[:3] for key in found}):
-        pair = [found.get((task, setting, model, name)) for name in (estimator, rival)]
-        own, other = (None if cell is None else cell.spearman for cell in pair)
-        if own is None or other is None:
+    found = {(setting_of(cell), cell.estimator): cell.spearman for cell in default_cells(agreements)}
+    settings = sorted({setting for setting, _ in found})
+    sentences, present = [], []
+    for rival in rivals:
+        pairs = [(found.get((setting, estimator)), found.get((setting, rival))) for setting in settings]
+        differences = [own - other for own, other in pairs if own is not None and other is not None]
+        if not differences:
             continue
-        difference = own - other
-        verdict = "equal" if abs(difference) < 1e-9 else "better" if difference > 0 else "worse"
-        wins, losses = wins + (verdict == "better"), losses + (verdict == "worse")
-        where = "models" if setting == "models" else f"layers of {model}"
-        rows.append([f"{task}, {where}", number(own), number(other), verdict])
-    if not rows:
+        better = sum(each > _SAME for each in differences)
+        worse = sum(each < -_SAME for each in differences)
+        equal = len(differences) - better - worse
+        present.append(rival)
+        sentences.append(
+            f"**{estimator} against {rival}**: better in {better} of {len(differences)} settings, equal in "
+            f"{equal}, worse in {worse}."
+        )
+    if not present:
         return None
-    equal = len(rows) - wins - losses
-    table = markdown(["setting", estimator, rival, "agrees"], rows)
-    return (
-        f"**{estimator} against {rival}**: better in {wins} of {len(rows)} settings, equal in {equal}, "
-        f"worse in {losses}.\n\n{table}"
-    )
+    shown = [estimator, *present]
+    rows = [
+        [f"{setting.task}, {setting.title}", *(number(found.get((setting, name))) for name in shown)]
+        for setting in settings
+        if any(found.get((setting, name)) is not None for name in shown)
+    ]
+    return "\n\n".join([" ".join(sentences), markdown(["setting", *shown], rows)])
 
 
 def _agrees(cell: AgreementRecord) -> bool:

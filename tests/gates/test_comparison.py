@@ -112,6 +112,19 @@ class TestTimes:
         assert against(changed, "time=+50%", allowed=["untimed"]).passed
         assert against(changed, "spearman=-0.05").passed  # quality does not care
 
+    @pytest.mark.parametrize(("then", "now"), [(2, 1), (1, 2), (2, 2)])
+    def test_times_taken_beside_other_tests_are_none(self, a_run, then, now):
+        def run(processes):
+            origin = a_run.provenance.model_copy(update={"processes": processes})
+            return [a_run.agreement(provenance=origin), a_run.score(provenance=origin)]
+
+        found = compare(run(then), run(now), Limits.parse(["time=+50%"]))
+        which = "then" if then > 1 else "now"
+        assert {each.state for each in found.offending} == {"untimed"}
+        assert {each.cell for each in found.offending} == {RHO, "embedded.asr.times.ctc.logme"}
+        assert {each.note for each in found.offending} == {f"{which} 2 processes ran tests side by side"}
+        assert compare(run(then), run(now), Limits.parse(["spearman=-0.05"])).passed
+
     def test_the_time_of_other_layers_is_another(self, a_run):
         old = [a_run.score(layer=0), a_run.score(layer=1)]
         found = compare(old, old[:1], Limits.parse(["time=+50%"]), allowed=["missing"])

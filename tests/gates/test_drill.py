@@ -389,7 +389,9 @@ class TestGatesFile:
         assert result.ret == OK
         assert "gates.toml" not in result.stdout.str()
 
-    @pytest.mark.parametrize("cell", ["layers.ctc.lgme", "models.logme", "probe.ctc.logme"])
+    @pytest.mark.parametrize(
+        "cell", ["layers.ctc.lgme", "models.logme", "single-layer.ctc.logme", "probe.logme"]
+    )
     def test_one_that_no_test_judges(self, session, cell):
         result = session(["layers.ctc.logme", cell])
         result.assert_outcomes(passed=3)

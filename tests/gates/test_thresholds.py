@@ -54,19 +54,27 @@ class TestGates:
     def test_layers_that_were_fine_tuned_otherwise_have_gates_of_their_own(self, tmp_path):
         gates = self.read(
             tmp_path,
-            "[asr.layers.ctc.logme]\nleast_spearman = 0.7\n[asr.probe.ctc.logme]\nleast_spearman = 0.6\n",
+            "[asr.layers.ctc.logme]\nleast_spearman = 0.7\n"
+            "[asr.single-layer.ctc.logme]\nleast_spearman = 0.6\n",
         )
         assert gates.of("asr", "layers", "ctc", "logme").least_spearman == 0.7
-        assert gates.of("asr", "layers", "ctc", "logme", "probe").least_spearman == 0.6
-        assert gates.of("asr", "layers", "ctc", "logme", "single-layer") == NO_GATE
-        assert gates.of("asr", "models", "all", "logme", "probe") == NO_GATE
+        assert gates.of("asr", "layers", "ctc", "logme", "single-layer").least_spearman == 0.6
+        assert gates.of("asr", "layers", "ctc", "logme", "probe") == NO_GATE
+
+    def test_models_that_were_probed_have_gates_of_their_own(self, tmp_path):
+        gates = self.read(
+            tmp_path, "[asr.models.logme]\nleast_spearman = 0.7\n[asr.probe.logme]\nleast_spearman = 0.6\n"
+        )
+        assert gates.of("asr", "models", "all", "logme").least_spearman == 0.7
+        assert gates.of("asr", "models", "all", "logme", "probe").least_spearman == 0.6
+        assert gates.of("asr", "models", "all", "ridge", "probe") == NO_GATE
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
             ("[asr", "not TOML"),
             ("asr = 3", "expected asr as a table of settings, found 3"),
-            ("[asr.frames.logme]\n", r"asr\.frames: a setting is one of models, layers, probe, single-layer"),
+            ("[asr.frames.logme]\n", r"asr\.frames: a setting is one of models, layers, single-layer, probe"),
             ("[asr.models.logme]\nleast_spearmen = 0.5", r"asr\.models\.all\.logme\.least_spearmen"),
             ("[asr.models.logme]\nleast_spearman = 1.5", "less than or equal to 1"),
             (

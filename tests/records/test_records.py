@@ -85,8 +85,8 @@ class TestAppendAndRead:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"schema": 3}, r"records\.jsonl:2: not a record of schema 1 to 2: score\.schema"),
-            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1 to 2"),
+            ({"schema": 4}, r"records\.jsonl:2: not a record of schema 1 to 3: score\.schema"),
+            ({"kind": "poem"}, r"records\.jsonl:2: not a record of schema 1 to 3"),
             ({"layer": "three"}, r"records\.jsonl:2: .*score\.layer"),
             ({"unheard": 1}, r"records\.jsonl:2: .*score\.unheard"),
         ],
@@ -147,6 +147,18 @@ class TestNumbers:
         assert [record.score for record in records.read(path)] == values
 
 
+class TestAppend:
+    def test_several_at_once_are_as_one_after_the_other(self, tmp_path):
+        together, apart = tmp_path / "together.jsonl", tmp_path / "apart.jsonl"
+        made = [score(layer=layer) for layer in range(3)]
+        together.write_bytes(b'{"torn')
+        apart.write_bytes(b'{"torn')
+        records.append(together, *made)
+        for record in made:
+            records.append(apart, record)
+        assert together.read_bytes() == apart.read_bytes()
+
+
 class TestSchema:
     def test_records_of_schema_1_are_read_and_stay_what_they_are(self, tmp_path):
         path = tmp_path / "records.jsonl"
@@ -161,6 +173,32 @@ class TestSchema:
         assert (found[0].ceiling, found[0].score_errors, found[1].dtype) == (None, [], "float32")
         records.compact(path)
         assert records.read(path) == found
+
+    def test_records_of_schema_2_lack_operations_and_cpu_seconds(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        fields = json.loads(score().model_dump_json(by_alias=True))
+        old = {name: value for name, value in fields.items() if not name.endswith(("flops", "cpu_seconds"))}
+        for name in ("processor", "cores"):
+            del old["provenance"][name]
+        path.write_text(json.dumps(old | {"schema": 2}) + "\n")
+        (found,) = records.read(path)
+        assert (found.schema_version, found.forward_flops, found.score_cpu_seconds) == (2, None, None)
+        assert found.provenance.place is None
+
+    def test_records_of_schema_2_are_read_as_made_by_one_process(self, tmp_path):
+        path = tmp_path / "records.jsonl"
+        fields = json.loads(score().model_dump_json(by_alias=True)) | {"schema": 2}
+        del fields["provenance"]["processes"]
+        path.write_text(json.dumps(fields) + "\n")
+        (found,) = records.read(path)
+        assert (found.schema_version, found.provenance.processes) == (2, 1)
+
+    @pytest.mark.parametrize(("count", "processes"), [(None, 1), ("1", 1), ("3", 3)])
+    def test_records_say_how_many_processes_ran_tests_side_by_side(self, monkeypatch, count, processes):
+        monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+        if count is not None:
+            monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", count)
+        assert records.provenance().processes == processes
 
 
 class TestLatestAndCompact:
@@ -218,3 +256,13 @@ class TestProvenance:
         assert provenance.packages["torch"].startswith("2.")
         assert len(provenance.commit) >= 5
         assert provenance.started.endswith("+00:00")
+
+    def test_the_same_place_is_the_same_machine_used_alike(self):
+        provenance = records.provenance()
+        assert provenance.place is not None
+        assert provenance.cores >= 1
+        for change in ({"processor": "another"}, {"cores": 99}, {"threads": 99}, {"device": "cuda"}):
+            assert provenance.model_copy(update=change).place != provenance.place
+        for unknown in ({"processor": ""}, {"cores": None}, {"processes": 2}):
+            assert provenance.model_copy(update=unknown).place is None
+        assert provenance.model_copy(update={"started": "later", "commit": "b"}).place == provenance.place

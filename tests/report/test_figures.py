@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from foretune import records
-from foretune.report import figures, render, write_report
-from foretune.report.figures import palette, settings
+from foretune.report import figures, render, settings, write_report
+from foretune.report.figures import palette
 from foretune.report.figures.cost import cost, pareto
 from foretune.report.figures.heat_map import heat_map
 from foretune.report.figures.layer_curves import layer_curves
@@ -56,16 +56,16 @@ class TestChoice:
         found = settings.judged(study)
         assert [(key.suite, key.label) for key in found] == [
             ("embedded", "layers of hubert"),
-            ("embedded", "models"),
-            ("nEMO, real speech", "models"),
+            ("embedded", "models, full"),
+            ("nEMO, real speech", "models, full"),
         ]
         layers, models, _ = found.values()
         assert models["logme"].spearman == 0.5
         assert list(layers) == ["held_out_evidence", "logme", "otce", "random"]
 
     def test_protocols_are_settings_of_their_own(self, layers):
-        found = settings.judged([layers(), layers(protocol="probe", spearman=0.1)])
-        assert [key.label for key in found] == ["layers of hubert", "layers of hubert (probe)"]
+        found = settings.judged([layers(), layers(protocol="single-layer", spearman=0.1)])
+        assert [key.label for key in found] == ["layers of hubert", "layers of hubert, each alone"]
 
     def test_means_best_first(self, study):
         assert settings.mean_agreement(settings.judged(study[:-1])) == {
@@ -102,8 +102,8 @@ class TestHeatMap:
     def test_a_mark_a_value_blue_where_it_agrees(self, study):
         found = {text: (x, y, style) for text, x, y, style in marks(heat_map(study))}
         assert len(found) == 3 + 7  # means over the settings of most estimators, and cells with a ρ
-        agrees = found["held_out_evidence, asr, models: ρ 1.00, p 0.33"]
-        disagrees = found["random, asr, models: ρ -1.00, p 0.33"]
+        agrees = found["held_out_evidence, asr, models, full: ρ 1.00, p 0.33"]
+        disagrees = found["random, asr, models, full: ρ -1.00, p 0.33"]
         red, _, blue = (int(agrees[2].partition("#")[2][i : i + 2], 16) for i in (0, 2, 4))
         assert blue > red
         red, _, blue = (int(disagrees[2].partition("#")[2][i : i + 2], 16) for i in (0, 2, 4))
@@ -284,7 +284,8 @@ class TestFiles:
         for record in study[:2]:
             records.append(path, record)
         assert run("report", "--records", path, "--output", output, "--no-figures")[0] == 0
-        assert not (tmp_path / "results").exists()
+        assert not (tmp_path / "results" / "figures").exists()
+        assert (tmp_path / "results" / "tasks" / "asr.md").is_file()
         assert run("report", "--records", path, "--output", output)[0] == 0
         assert (tmp_path / "results" / "figures" / "heat_map.svg").is_file()
 

@@ -85,7 +85,7 @@ class TestStructure:
         for attributes, _ in found.all("th"):
             assert attributes["scope"] in ("col", "row")
         fields = [(tag, around) for tag, _, _, around in found.elements if tag in ("select", "input")]
-        assert len(fields) == 4
+        assert len(fields) == 5
         assert all("label" in around for _, around in fields)
         assert [tag for tag in ("h1", "main", "nav", "header") if len(found.all(tag)) != 1] == []
 
@@ -130,7 +130,8 @@ class TestTables:
         assert cells["gate"] == ("held", None)
 
     def test_summary(self, study):
-        head, *rows = Document(page(study[:-1])).table("summary")
+        whole = page(study[:-1], ratio=lambda cell: cell.score_seconds)  # whatever it is, the median
+        head, *rows = Document(whole).table("summary")
         assert [text for text, _ in head] == [
             "estimator", "suite", "mean ρ", "asr", "settings", "p < 0.01", "seconds", "cost ratio",
         ]  # fmt: skip
@@ -139,6 +140,9 @@ class TestTables:
             ["logme", "embedded", "0.75", "0.75", "2"],
             ["random", "embedded", "-0.75", "-0.75", "2"],
         ]
+        assert [row[-1][0] for row in rows] == ["1.8", "1.5", "0.0020"]
+        # without records of the costs there is no column: seconds may be of several machines
+        assert "cost ratio" not in [text for text, _ in Document(page(study)).table("summary")[0]]
 
     def test_candidates_ranked_by_fine_tuning(self, layers):
         head, *rows = Document(page([layers(values=[0.9, 0.25, 0.9])])).table("candidates")
@@ -229,6 +233,12 @@ choose("task", "emotion_recognition");
 found.task = column("settings", 2);
 found.figures = [...document.querySelectorAll("figure:not([hidden])")].map((each) => each.id);
 choose("task", "");
+const protocols = ["full", "layer", "probe"].map((protocol) => {
+  choose("protocol", protocol);
+  return [...new Set(column("settings", 3))];
+});
+found.protocols = [protocols, [...new Set(column("candidates", 3))]];
+choose("protocol", "");
 choose("estimator", " RANDOM ");
 found.estimator = column("settings", 0);
 found.count = document.querySelector("output").textContent;
@@ -254,9 +264,10 @@ document.body.append(result);
 """
 
     @pytest.fixture
-    def found(self, study, tmp_path):
+    def found(self, study, models, tmp_path):
         """Return what the script above found on the page, whose policy lets it run besides the page's own."""
-        text = page(study, drawings=figures.draw(study))
+        probed = models(protocol="probe", layer_policy="best", p_value=1 / 3)
+        text = page([*study, probed], drawings=figures.draw(study))
         digest = base64.b64encode(hashlib.sha256(self.SCRIPT.encode()).digest()).decode()
         text = text.replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
         path = tmp_path / "page.html"
@@ -283,6 +294,8 @@ document.body.append(result);
             "cost-embedded",
             "scatter-nemo_real_speech-emotion_recognition",
         ]
+        by_protocol = [["models, full"], ["layers of hubert"], ["models, probed"]]
+        assert found["protocols"] == [by_protocol, ["models, probed"]]
         assert found["estimator"] == ["random", "random"]
         assert re.fullmatch(r"\d+ of \d+ rows", found["count"])
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import made_up
 
+from foretune.agreement import ceiling
 from foretune.models import names, twin
-from foretune.records import PublishedRecord
-from foretune.report import experiments, ground_truth, render, tables
+from foretune.report import experiments, ground_truth, render, settings
 from foretune.tasks import TASKS
 
 
@@ -30,26 +30,41 @@ class TestGroundTruth:
     def test_spread_over_deviation_by_hand(self):
         (row,) = rows(ground_truth.section(RUNS)[2])
         # means 0.53, 0.43, 0.33; each candidate's three seeds lie 0.03 apart, a deviation of 0.03
-        assert row == ["asr", "layers of ctc", "layer", "3", "3", "CER", "0.530", "0.330", "0.200", "0.0300",
-                       "6.7", "9", "4.5"]  # fmt: skip
+        assert row[:10] == ["asr", "layers of ctc", "3", "3", "CER", "0.530", "0.330", "0.200", "0.0300",
+                            "6.7"]  # fmt: skip
+        reach = ceiling([-0.53, -0.43, -0.33], [0.03] * 3, [3] * 3)
+        assert row[10:12] == ["1.00", f"{reach:.2f}"]
+        assert row[12:] == ["9"]
+
+    def test_what_the_grid_cost_with_failures_and_each_run_once(self):
+        counted = [each.model_copy(update={"flops": 2 * 10**12}) for each in RUNS[:4]]
+        failed = run("ctc", 2, 3, None, status="failed", error="no", metrics={}, protocol="full")
+        parts = ground_truth.section([*counted, *RUNS[4:], failed])
+        found = rows(parts[parts.index("### What the grid cost") + 2])
+        machine = "processor unknown (Linux x86_64)"
+        assert found == [
+            ["asr", "full", machine, "1", "1", "0.02", "0.01", "–"],
+            ["asr", "layer", machine, "9", "0", "0.15", "0.07", "8.00 (of 4 runs)"],
+            ["**all**", "", machine, "10", "1", "0.17", "0.08", "8.00 (of 4 runs)"],
+        ]
 
     def test_a_spread_of_less_than_five_deviations_is_marked(self):
         noisy = [each.model_copy(update={"value": each.value * (1 + each.seed / 5)}) for each in RUNS]
         (row,) = rows(ground_truth.section(noisy)[2])
-        assert row[-3].endswith("*")
+        assert row[9].endswith("*")
 
     def test_one_layer_alone_is_another_setting_and_no_model(self):
         alone = [each.model_copy(update={"protocol": "single-layer"}) for each in RUNS]
         found = rows(ground_truth.section([*RUNS, *alone])[2])
-        assert [row[:4] for row in found] == [
-            ["asr", "layers of ctc", "layer", "3"],
-            ["asr", "layers of ctc", "single-layer", "3"],
+        assert [row[:3] for row in found] == [
+            ["asr", "layers of ctc", "3"],
+            ["asr", "layers of ctc, each alone", "3"],
         ]
 
     def test_models_are_compared_at_their_tops(self):
         others = [run(name, 6, 0, 0.7) for name in ("speaker", "fbank")]
         found = {row[1]: row for row in rows(ground_truth.section([*RUNS, *others])[2])}
-        assert found["models"][3:9] == ["3", "1", "CER", "0.700", "0.330", "0.370"]
+        assert found["models, full"][2:8] == ["3", "1", "CER", "0.700", "0.330", "0.370"]
 
     def test_a_candidate_is_set_beside_its_twin(self):
         untrained = [run("ctc-untrained", 2, seed, 0.8 + 0.03 * seed) for seed in range(3)]
@@ -77,15 +92,7 @@ class TestExperiments:
         }  # fmt: skip
         return made_up.agreement(**(values | changes))
 
-    PAPER = PublishedRecord(
-        **made_up.SHARED | {
-            "suite": "chen2023_hubert", "task": "PR", "model": "HuBERT Base", "setting": "layers",
-            "estimator": "logme", "truth": "printed ranks", "metric": "PER", "unit": "%",
-            "direction": "lower", "candidates": 12, "spearman": 0.944, "p_value": 1.8e-5,
-            "p_value_error": 0.0, "exact": True, "kendall": 0.8, "weighted_kendall": 0.9, "regret": 0.0,
-            "regret_at_3": 0.0, "regret_by_chance": 14.0,
-        }
-    )  # fmt: skip
+    PAPER = made_up.published(suite="chen2023_hubert", task="PR", model="HuBERT Base", truth="printed ranks")
 
     def test_ours_stands_beside_the_papers(self):
         parts = experiments.section([self.cell()], [self.PAPER])
@@ -94,7 +101,7 @@ class TestExperiments:
         assert "worst is 0.650, 18 times the standard deviation over seeds (0.0354, pooled)" in parts[3]
         (row,) = rows(parts[4])
         assert row == ["phoneme_recognition", "logme", "3", "1.00", "0.25 to 1.00", "0.33", "0.000", "1.5",
-                       "300", "200", "0.944", "1.8e-05"]  # fmt: skip
+                       "300", "–", "0.944", "1.8e-05"]  # fmt: skip
 
     def test_other_cells_are_not_the_experiments(self):
         others = [
@@ -114,12 +121,19 @@ class TestExperiments:
 
 
 class TestDefaultCells:
-    def test_a_setting_counts_once_by_the_usual_protocol_where_it_has_one(self):
+    def test_each_protocol_is_a_setting_that_counts_once(self):
         cell = TestExperiments.cell
         usual, alone = cell(protocol="layer"), cell(protocol="single-layer")
-        other = cell(protocol="single-layer", task="asr")
-        probed = cell(protocol="probe", task="asr", setting="models", model="all", layer_policy="last")
-        assert tables.default_cells([usual, alone, other, probed]) == [usual, other]
+        of_models = {"setting": "models", "model": "all"}
+        full, probed = cell(protocol="layer", **of_models, layer_policy="last"), [
+            cell(protocol="probe", **of_models, layer_policy=policy) for policy in ("last", "best", "mean")
+        ]  # fmt: skip
+        from_samples = cell(protocol="probe", **of_models, layer_policy="last", estimator="knn")
+        given = [usual, alone, full, *probed, from_samples]
+        assert settings.default_cells(given) == [usual, alone, full, probed[1], from_samples]
+        assert [settings.kind_of(each) for each in (usual, alone, full, probed[0])] == [
+            "layers", "layers, each alone", "models, full", "models, probed"
+        ]  # fmt: skip
 
     def test_parts_of_a_task_stand_among_the_experiments_alone(self):
         cells = [

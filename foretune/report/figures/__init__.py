@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 from foretune.records import AgreementRecord
 
+from ..settings import judged
 from .cost import cost
 from .drawing import Drawing
 from .heat_map import heat_map
 from .layer_curves import layer_curves
 from .scatter import scatter
-from .settings import judged
 
 __all__ = ["Drawing", "draw", "links", "write"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,9 +12,9 @@ import numpy as np
 from foretune.records import AgreementRecord
 
 from .. import tables
+from ..settings import BASELINES, Judged, judged, mean_agreement, median_seconds, widely_judged
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
-from .settings import Judged, judged, mean_agreement, median_seconds, widely_judged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,10 +53,7 @@ def cost(agreements: Sequence[AgreementRecord], suite: str) -> Drawing | None:
     if len(points) < 2:
         return None
     front = pareto({point.name: (point.seconds, point.rho) for point in points})
-    truth = statistics.median(
-        next(iter(cells.values())).fine_tune_seconds for cells in settings.values() if cells
-    )
-    parts = _parts(sorted({*(point.seconds for point in points), truth}))
+    parts = _parts(sorted({point.seconds for point in points}))
     with sheet(_TOP + _HEIGHT + _BOTTOM) as paper:
         paper.text(
             _LEFT, 16, "mean ρ, best at the top; the line joins estimators that no other beats in both"
@@ -74,12 +70,6 @@ def cost(agreements: Sequence[AgreementRecord], suite: str) -> Drawing | None:
             if number:
                 axes.spines["left"].set_visible(False)
                 axes.tick_params(labelleft=False, left=False)
-            if part[0] <= truth <= part[-1]:
-                axes.axvline(truth, color=palette.MUTED, linestyle="dotted", linewidth=1.2)
-                axes.annotate(
-                    "fine-tuning all,\none seed ", (truth, 0.02), xycoords=("data", "axes fraction"),
-                    ha="right", va="bottom", fontsize=10, color=palette.MUTED,
-                )  # fmt: skip
             left += span * share + _GAP
         paper.text(
             _LEFT, _TOP + _HEIGHT + 42,
@@ -144,7 +134,7 @@ def _draw(
     axes.axhline(0, color=palette.MUTED, linewidth=0.8)
     _draw_front(axes, [point for point in everything if point.name in front], limits)
     for baseline, colour, marker in ((False, palette.BLUE, "o"), (True, palette.ORANGE, "D")):
-        own = [point for point in points if (point.name in tables.BASELINES) == baseline]
+        own = [point for point in points if (point.name in BASELINES) == baseline]
         if own:
             drawn = axes.scatter(
                 [point.seconds for point in own], [point.rho for point in own], s=42, c=colour,
@@ -191,6 +181,6 @@ def _label(axes: Axes, points: Sequence[_Point]) -> None:
         line = {"arrowstyle": "-", "color": palette.MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
             point.name, (point.seconds, point.rho), (12, height - y), textcoords="offset points",
-            va="center", fontsize=10.5, style="italic" if point.name in tables.BASELINES else "normal",
+            va="center", fontsize=10.5, style="italic" if point.name in BASELINES else "normal",
             arrowprops=line if abs(height - y) > _LABEL / 2 else None,
         )  # fmt: skip

@@ -10,9 +10,9 @@ import numpy as np
 from foretune.records import AgreementRecord
 
 from .. import tables
+from ..settings import BASELINES, Judged, Setting, judged, mean_agreement, widely_judged
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
-from .settings import Judged, Setting, judged, mean_agreement, widely_judged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,29 +20,38 @@ if TYPE_CHECKING:
 _LEFT, _BOTTOM = 182.0, 44.0
 _ROW = 18.0
 _WIDEST = 64.0
-_LONGEST = 48
+_MOST = 20
+"""Settings side by side; more make another row."""
+_LONGEST = 54
 """Letters of a heading, which stands on a slope: a letter takes so much of the figure's height and width."""
 _UP, _ASIDE = 5.2, 3.0
 
 
 def heat_map(agreements: Sequence[AgreementRecord]) -> Drawing:
-    """Draw estimators, best mean ρ first, against settings, and the mean in the first column."""
-    settings = judged(agreements)
+    """Draw estimators, best mean ρ first, against settings, and the mean over all in the first column.
+
+    Parts of a task, which few estimators are judged on, are left out.
+    """
+    settings = judged(cell for cell in agreements if ":" not in cell.task)
     means = mean_agreement(widely_judged(settings)) or mean_agreement(settings)
     others = sorted({name for cells in settings.values() for name in cells} - set(means))
     rows = [*means, *others]
-    headings = ["mean", *map(_heading, settings)]
-    letters = max(map(len, headings))
+    letters = max(map(len, map(_heading, settings)), default=0)
     top = 24 + _UP * letters
-    width = min((WIDTH - _LEFT - _ASIDE * letters) / len(headings), _WIDEST)
-    with sheet(top + _ROW * len(rows) + _BOTTOM) as paper:
-        axes = paper.axes(_LEFT, top, width * (len(settings) + 1), _ROW * len(rows))
-        axes.set(xlim=(0, len(settings) + 1), ylim=(len(rows), 0), xticks=[], yticks=[])
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-        _cells(paper, axes, rows, means, settings)
-        _names(axes, rows, headings)
-        _key(paper, top + _ROW * len(rows) + 12)
+    bands = _bands(settings)
+    most = max(map(len, bands), default=0) + 1
+    width = min((WIDTH - _LEFT - _ASIDE * letters) / most, _WIDEST)
+    height = top + _ROW * len(rows)
+    with sheet(height * len(bands) + _BOTTOM) as paper:
+        for number, band in enumerate(bands):
+            place = (_LEFT, number * height + top, width * (len(band) + 1), _ROW * len(rows))
+            axes = paper.axes(*place)
+            axes.set(xlim=(0, len(band) + 1), ylim=(len(rows), 0), xticks=[], yticks=[])
+            axes.grid(visible=False)
+            axes.spines[:].set_visible(False)
+            _cells(paper, axes, rows, means, band)
+            _names(axes, rows, ["mean", *map(_heading, band)])
+        _key(paper, height * len(bands) + 12)
         return paper.drawing(
             "heat_map",
             suite="",
@@ -51,6 +60,16 @@ def heat_map(agreements: Sequence[AgreementRecord]) -> Drawing:
             alt=f"Heat map of Spearman's ρ: {len(rows)} estimators in {len(settings)} settings. "
             f"Best mean: {', '.join(rows[:3])}.",
         )
+
+
+def _bands(settings: Judged) -> list[Judged]:
+    """Return the settings in rows of nearly the same length, none too long for its cells to be read."""
+    number = max(1, -(-len(settings) // _MOST))
+    size = -(-len(settings) // number)
+    keys = list(settings)
+    return [
+        {key: settings[key] for key in keys[start : start + size]} for start in range(0, len(keys), size or 1)
+    ]
 
 
 def _cells(paper: Sheet, axes: Axes, rows: Sequence[str], means: dict[str, float], settings: Judged) -> None:
@@ -91,7 +110,7 @@ def _said(name: str, setting: Setting, cell: AgreementRecord) -> str:
 
 def _names(axes: Axes, rows: Sequence[str], headings: Sequence[str]) -> None:
     for row, name in enumerate(rows):
-        style = "italic" if name in tables.BASELINES else "normal"
+        style = "italic" if name in BASELINES else "normal"
         axes.text(-0.08, row + 0.5, name, ha="right", va="center_baseline", fontsize=10.5, style=style)
     for column, text in enumerate(headings):
         axes.text(

@@ -10,9 +10,9 @@ import numpy as np
 from foretune.records import AgreementRecord
 
 from .. import tables
+from ..settings import BASELINES, judged, leading, metric_name, outcome
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
-from .settings import judged, leading, metric_name, outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +129,7 @@ def _legend(paper: Sheet, top: float, shown: Sequence[str]) -> None:
     for number, (name, (colour, marker, line)) in enumerate(zip(shown, palette.SERIES, strict=False)):
         x = _LEFT + number * 200
         axes.plot([x, x + 19, x + 38], [8, 8, 8], color=colour, marker=marker, linestyle=line)
-        style = "italic" if name in tables.BASELINES else "normal"
+        style = "italic" if name in BASELINES else "normal"
         axes.text(x + 46, 8, name, va="center_baseline", fontsize=10.5, style=style)
     axes.text(
         _LEFT, 36, "Black or white: fine-tuning, better at the top, ± the standard deviation over seeds. "

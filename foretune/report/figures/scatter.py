@@ -10,9 +10,9 @@ import numpy as np
 from foretune.records import AgreementRecord
 
 from .. import tables
+from ..settings import BASELINES, Judged, judged, leading, metric_name, outcome
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
-from .settings import Judged, judged, leading, metric_name, outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ def _panel(
     looks: dict[str, tuple[str, str]],
 ) -> None:
     cell = cells.get(name)
-    style = "italic" if name in tables.BASELINES else "normal"
+    style = "italic" if name in BASELINES else "normal"
     axes.set_title(name, style=style, pad=19)
     truth = cell or next(iter(cells.values()))
     _limit(axes, truth)

@@ -15,6 +15,8 @@ from string import Template
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 
 from ..figures import Drawing, palette
+from ..settings import judged
+from ..tables import Ratio
 from . import tables
 
 __all__ = ["page"]
@@ -33,6 +35,8 @@ def page(
     runs: Sequence[TuningRecord] = (),
     tabulated: Sequence[PublishedRecord] = (),
     drawings: Sequence[Drawing] = (),
+    *,
+    ratio: Ratio = lambda cell: None,
 ) -> str:
     """Return the page, the same bytes for the same records.
 
@@ -41,9 +45,11 @@ def page(
         runs: the fine-tuning behind them.
         tabulated: what was found in published results of real models.
         drawings: the figures, by `figures.draw`.
+        ratio: what fine-tuning a cell's candidates costs over what scoring them does; None where not known.
     """
     agreements = sorted(agreements, key=lambda cell: cell.key)
-    shown = [tables.summary(agreements), tables.agreements_table(agreements), tables.candidates(agreements)]
+    shown = [tables.summary(agreements, ratio), tables.agreements_table(agreements, ratio)]
+    shown += [tables.candidates(agreements)]
     shown += [tables.published(tabulated)] if tabulated else []
     shown += [tables.provenance([*agreements, *runs])]
     sections = [table.html() for table in shown]
@@ -110,7 +116,8 @@ def _filters(agreements: Sequence[AgreementRecord], tabulated: Sequence[Publishe
         name: sorted({str(getattr(cell, name)) for cell in (*agreements, *tabulated)})
         for name in ("suite", "task", "setting", "estimator")
     }
-    parts = [_select(name, found[name]) for name in ("suite", "task", "setting")]
+    found["protocol"] = sorted({tables.protocol_of(setting) for setting in judged(agreements)})
+    parts = [_select(name, found[name]) for name in ("suite", "task", "setting", "protocol")]
     options = "".join(f'<option value="{escape(name)}"></option>' for name in found["estimator"])
     parts.append(
         '<label>Estimator <input type="search" name="estimator" list="estimators" autocomplete="off" '

@@ -9,7 +9,16 @@ from html import escape
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
 
 from .. import tables as markdown
-from ..figures.settings import Setting, judged, mean_agreement, median_seconds, metric_name, widely_judged
+from ..settings import (
+    BASELINES,
+    Setting,
+    judged,
+    mean_agreement,
+    median_seconds,
+    metric_name,
+    setting_of,
+    widely_judged,
+)
 
 NONE = "–"
 
@@ -97,11 +106,7 @@ def _interval(low: float | None, high: float | None) -> Cell:
 
 
 def _estimator(name: str) -> Cell:
-    return Cell(name, style="baseline" if name in markdown.BASELINES else "")
-
-
-def _what(cell: AgreementRecord) -> Setting:
-    return Setting(cell.suite, cell.task, cell.setting, cell.model, cell.protocol)
+    return Cell(name, style="baseline" if name in BASELINES else "")
 
 
 def _filters(cell: AgreementRecord | PublishedRecord) -> dict[str, str]:
@@ -110,7 +115,13 @@ def _filters(cell: AgreementRecord | PublishedRecord) -> dict[str, str]:
         "task": cell.task,
         "setting": cell.setting,
         "estimator": cell.estimator.lower(),
+        **({"protocol": protocol_of(setting_of(cell))} if isinstance(cell, AgreementRecord) else {}),
     }
+
+
+def protocol_of(setting: Setting) -> str:
+    """Return how candidates were fine-tuned, as the filter names it: whole encoders by `full`."""
+    return "full" if (setting.kind, setting.protocol) == ("models", "layer") else setting.protocol
 
 
 _Column = tuple[str, bool, Callable[[AgreementRecord], Cell]]
@@ -119,7 +130,7 @@ _AGREEMENT: Sequence[_Column] = (
     ("estimator", False, lambda cell: _estimator(cell.estimator)),
     ("suite", False, lambda cell: Cell(cell.suite)),
     ("task", False, lambda cell: Cell(cell.task)),
-    ("setting", False, lambda cell: Cell(_what(cell).label.rpartition(": ")[2])),
+    ("setting", False, lambda cell: Cell(setting_of(cell).title)),
     ("layers' scores", False, lambda cell: Cell(cell.layer_policy)),
     ("n", True, lambda cell: Cell(str(cell.candidates), cell.candidates)),
     ("ρ", True, lambda cell: _number(cell.spearman)),
@@ -140,7 +151,6 @@ _AGREEMENT: Sequence[_Column] = (
     ("regret@3", True, lambda cell: _number(cell.regret_at_3, 3)),
     ("scoring, s", True, lambda cell: _significant(cell.score_seconds)),
     ("fine-tuning, s", True, lambda cell: _significant(cell.fine_tune_seconds, 3)),
-    ("cost ratio", True, lambda cell: _significant(cell.cost_ratio)),
     ("gate", False, lambda cell: Cell(_gate(cell))),
     ("note", False, lambda cell: Cell(cell.error or cell.reason, style="note")),
 )
@@ -152,7 +162,7 @@ def _gate(cell: AgreementRecord) -> str:
     return "held" if cell.passed else "broken"
 
 
-def summary(agreements: Sequence[AgreementRecord]) -> Table:
+def summary(agreements: Sequence[AgreementRecord], ratio: markdown.Ratio) -> Table:
     """Return estimators by mean ρ over the settings of a suite, the best first, and what they cost."""
     settings = judged(agreements)
     families = sorted({setting.family for setting in settings})
@@ -167,7 +177,6 @@ def summary(agreements: Sequence[AgreementRecord]) -> Table:
         for name, mean in mean_agreement(own).items():
             cells = [found[name] for found in own.values() if name in found]
             sure = [cell for cell in cells if (cell.spearman or 0) > 0 and (cell.p_value or 0) < 0.01]
-            ratios = sorted(cell.cost_ratio for cell in cells if cell.cost_ratio is not None)
             rows.append(
                 Row(
                     [
@@ -178,7 +187,7 @@ def summary(agreements: Sequence[AgreementRecord]) -> Table:
                         Cell(str(len(cells)), len(cells)),
                         Cell(str(len(sure)), len(sure)),
                         _significant(median_seconds(cells)),
-                        _significant(ratios[len(ratios) // 2] if ratios else None),
+                        _significant(markdown.median_ratio(cells, ratio)),
                     ],
                     {"suite": suite, "estimator": name.lower()},
                 )
@@ -187,15 +196,15 @@ def summary(agreements: Sequence[AgreementRecord]) -> Table:
     text = (
         "Mean Spearman's ρ between scores and the results of fine-tuning, over the settings in which at "
         "least half of the suite's estimators were judged; models scored by the default layer policy. Median "
-        "seconds and cost ratio (fine-tuning over scoring)."
+        "seconds, and median cost ratio (operations of fine-tuning over those of scoring)."
     )
     return Table("summary", "Which estimator?", text, columns, numbers, rows)
 
 
-def agreements_table(agreements: Iterable[AgreementRecord]) -> Table:
+def agreements_table(agreements: Iterable[AgreementRecord], ratio: markdown.Ratio) -> Table:
     """Return every agreement, a row each."""
     rows = [
-        Row([make(cell) for _, _, make in _AGREEMENT], _filters(cell))
+        Row([*(make(cell) for _, _, make in _AGREEMENT), _significant(ratio(cell))], _filters(cell))
         for cell in sorted(agreements, key=lambda cell: (cell.suite != "embedded", cell.key))
     ]
     text = (
@@ -203,7 +212,8 @@ def agreements_table(agreements: Iterable[AgreementRecord]) -> Table:
         "two-sided; ceiling: what a perfect estimator would reach despite noise over seeds; regret: what "
         "fine-tuning only the candidate with the best score loses, in the metric's unit."
     )
-    columns, numbers, _ = zip(*_AGREEMENT, strict=True)
+    columns = [*(column for column, _, _ in _AGREEMENT), "cost ratio"]
+    numbers = [*(number for _, number, _ in _AGREEMENT), True]
     return Table("settings", "Every setting", text, columns, numbers, rows)
 
 
@@ -222,14 +232,19 @@ def candidates(agreements: Iterable[AgreementRecord]) -> Table:
                         Cell(f"layer {name}" if setting.kind == "layers" else name),
                         Cell(setting.suite),
                         Cell(setting.task),
-                        Cell(setting.label.rpartition(": ")[2]),
+                        Cell(setting.title),
                         Cell(f"{metric_name(truth.metric)}, {truth.direction} is better"),
                         _number(truth.values[index], 3),
                         _number(truth.deviations[index], 3),
                         Cell(str(truth.seeds), truth.seeds),
                         Cell(str(rank), rank),
                     ],
-                    {"suite": setting.suite, "task": setting.task, "setting": setting.kind},
+                    {
+                        "suite": setting.suite,
+                        "task": setting.task,
+                        "setting": setting.kind,
+                        "protocol": protocol_of(setting),
+                    },
                 )
             )
     numbers = [False] * 5 + [True] * 4

@@ -1,4 +1,4 @@
-"""What the figures show: the settings in which estimators were judged, and which estimators lead."""
+"""The settings in which estimators were judged, which cells stand for each, and which estimators lead."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from foretune.judging import DEFAULT_POLICY
+from foretune.judging import DEFAULT_POLICY, default_policy
 from foretune.records import AgreementRecord
 
-from ..tables import BASELINES
-
+BASELINES = frozenset({"random", "parameters", "depth", "dimension", "feature_norm", "other_tasks"})
+"""Rows to beat: they look at no labels of the task."""
 RIVALS = ("held_out_evidence", "logme", "sliced_wasserstein")
 """Estimators that figures always show where they were judged: ours, and those of Chen et al., 2023."""
 SHOWN = 4
+KINDS = {
+    ("layers", "layer"): "layers",
+    ("layers", "single-layer"): "layers, each alone",
+    ("models", "layer"): "models, full",
+    ("models", "probe"): "models, probed",
+}
+"""What is ranked, and how it was fine-tuned: settings of different kinds are never mixed."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -46,16 +53,58 @@ class Setting:
         return self.task.partition(":")[0]
 
     @property
-    def label(self) -> str:
-        """Return what is ranked, for a figure of one family of tasks.
+    def title(self) -> str:
+        """Return what is ranked and how it was fine-tuned, without the task.
 
-        >>> Setting("embedded", "multilingual_asr:de", "layers", "conformer", "probe").label
-        'de: layers of conformer (probe)'
+        >>> Setting("embedded", "asr", "layers", "conformer", "single-layer").title
+        'layers of conformer, each alone'
+        >>> Setting("embedded", "asr", "models", "all", "layer").title
+        'models, full'
+        """
+        kind = KINDS.get((self.kind, self.protocol), f"{self.kind}, {self.protocol}")
+        return kind if self.kind == "models" else kind.replace("layers", f"layers of {self.model}", 1)
+
+    @property
+    def label(self) -> str:
+        """Return the same with the part of the task, if there is one, for a figure of one family of tasks.
+
+        >>> Setting("embedded", "multilingual_asr:de", "layers", "conformer", "layer").label
+        'de: layers of conformer'
         """
         part = self.task.partition(":")[2]
-        what = "models" if self.kind == "models" else f"layers of {self.model}"
-        how = "" if self.protocol == "layer" else f" ({self.protocol})"
-        return f"{part}{': ' if part else ''}{what}{how}"
+        return f"{part}{': ' if part else ''}{self.title}"
+
+
+def setting_of(cell: AgreementRecord) -> Setting:
+    """Return the setting that a cell is of."""
+    return Setting(cell.suite, cell.task, cell.setting, cell.model, cell.protocol)
+
+
+def kind_of(cell: AgreementRecord) -> str:
+    """Return what kind of setting a cell is of, one of `KINDS`."""
+    return KINDS.get((cell.setting, cell.protocol), f"{cell.setting}, {cell.protocol}")
+
+
+def default_cells(cells: Iterable[AgreementRecord]) -> list[AgreementRecord]:
+    """Return one cell of each estimator a setting, so that each counts once; models by default policy."""
+    found: dict[tuple[Setting, str], AgreementRecord] = {}
+    for cell in cells:
+        policies = _policies(cell.protocol) if cell.setting == "models" else ("each",)
+        if cell.layer_policy not in policies:
+            continue
+        key = (setting_of(cell), cell.estimator)
+        other = found.get(key)
+        if other is None or policies.index(cell.layer_policy) <= policies.index(other.layer_policy):
+            found[key] = cell
+    return list(found.values())
+
+
+def _policies(protocol: str) -> tuple[str, ...]:
+    """Return the layer policies that models may be judged by, the first that there is.
+
+    Estimators that need samples score the last layer only.
+    """
+    return tuple(dict.fromkeys((default_policy(protocol), DEFAULT_POLICY)))
 
 
 Judged = Mapping[Setting, Mapping[str, AgreementRecord]]
@@ -65,11 +114,8 @@ Judged = Mapping[Setting, Mapping[str, AgreementRecord]]
 def judged(cells: Iterable[AgreementRecord]) -> dict[Setting, dict[str, AgreementRecord]]:
     """Return the agreements by setting, models scored by the default layer policy; sorted, embedded first."""
     found: dict[Setting, dict[str, AgreementRecord]] = {}
-    for cell in sorted(cells, key=lambda cell: cell.key):
-        if cell.setting == "models" and cell.layer_policy != DEFAULT_POLICY:
-            continue
-        setting = Setting(cell.suite, cell.task, cell.setting, cell.model, cell.protocol)
-        found.setdefault(setting, {})[cell.estimator] = cell
+    for cell in sorted(default_cells(cells), key=lambda cell: cell.key):
+        found.setdefault(setting_of(cell), {})[cell.estimator] = cell
     return {key: found[key] for key in sorted(found, key=lambda key: (key.suite != "embedded", key))}
 
 

@@ -1,0 +1,160 @@
+"""What scoring costs and what fine-tuning costs: seconds on one machine, and operations, which need none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from foretune.judging import DEFAULT_POLICY
+from foretune.records import AgreementRecord, ScoreRecord, TuningRecord
+
+Place = tuple[str, str, int, str, int]
+_WHOLE = ("layer", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What some work cost.
+
+    Attributes:
+        wall: seconds.
+        cpu: seconds of all threads; None where not measured.
+        flops: floating-point operations; None where not counted.
+        place: machine and how it was used; None where not known, or there were several.
+    """
+
+    wall: float
+    cpu: float | None
+    flops: float | None
+    place: Place | None
+
+    def over(self, other: Spent, what: str) -> float | None:
+        """Return how many times as much this cost as another.
+
+        Args:
+            other: the divisor.
+            what: `wall`, `cpu` or `flops`; seconds are compared on the same machine only.
+        """
+        if what != "flops" and (self.place is None or self.place != other.place):
+            return None
+        own, divisor = getattr(self, what), getattr(other, what)
+        return None if own is None or not divisor else float(own / divisor)
+
+
+class Costs:
+    """What the cells of a study cost, from the records of their scores and of their fine-tuning."""
+
+    def __init__(self, scores: Iterable[ScoreRecord], runs: Iterable[TuningRecord]) -> None:
+        """Sort the records by what they are of.
+
+        Args:
+            scores: one a layer and estimator.
+            runs: of fine-tuning; those that failed do not count.
+        """
+        self._scores: dict[tuple[str, ...], dict[int, ScoreRecord]] = {}
+        for score in scores:
+            key = (score.suite, score.task, score.data_revision, score.model, score.estimator)
+            self._scores.setdefault(key, {})[score.layer] = score
+        self._runs: dict[tuple[object, ...], list[TuningRecord]] = {}
+        for run in runs:
+            if run.status == "done":
+                protocol = "layer" if run.protocol in _WHOLE else run.protocol
+                where = (run.suite, run.task, run.data_revision, run.model, run.layer, protocol)
+                self._runs.setdefault(where, []).append(run)
+
+    def scoring(self, cell: AgreementRecord) -> Spent | None:
+        """Return what scoring all candidates of a cell cost; None where a record of that is missing."""
+        if cell.setting == "layers":
+            chosen = [self._layers(cell, cell.model, [int(name) for name in cell.names])]
+        else:
+            chosen = [self._layers(cell, name, None) for name in cell.names]
+        parts = [one_pass(records) for records in chosen if records]
+        return total(parts) if len(parts) == len(chosen) else None
+
+    def tuning(self, cell: AgreementRecord) -> Spent | None:
+        """Return what fine-tuning all candidates of a cell with one seed cost, the mean over seeds.
+
+        None where a run of some candidate on these data is missing.
+        """
+        parts = []
+        for name in cell.names:
+            layers = self._of(cell, name)
+            model = cell.model if cell.setting == "layers" else name
+            layer = int(name) if cell.setting == "layers" else max(layers, default=-1)
+            runs = self._runs.get((cell.suite, cell.task, cell.data_revision, model, layer, cell.protocol))
+            if not runs:
+                return None
+            parts.append(mean([spent(run) for run in runs]))
+        return total(parts)
+
+    def ratio(self, cell: AgreementRecord, what: str = "flops") -> float | None:
+        """Return what fine-tuning a cell's candidates once costs over what scoring them does."""
+        scoring, tuning = self.scoring(cell), self.tuning(cell)
+        return None if scoring is None or tuning is None else tuning.over(scoring, what)
+
+    def own_share(self, cell: AgreementRecord) -> float | None:
+        """Return the share of the CPU seconds that goes to the estimator itself."""
+        names = [cell.model] if cell.setting == "layers" else cell.names
+        chosen = [self._layers(cell, name, None) for name in names]
+        whole, own = self.scoring(cell), [each.score_cpu_seconds for records in chosen for each in records]
+        if whole is None or not whole.cpu or None in own:
+            return None
+        return math.fsum(each or 0.0 for each in own) / whole.cpu
+
+    def _of(self, cell: AgreementRecord, model: str) -> dict[int, ScoreRecord]:
+        return self._scores.get((cell.suite, cell.task, cell.data_revision, model, cell.estimator), {})
+
+    def _layers(self, cell: AgreementRecord, model: str, layers: Sequence[int] | None) -> list[ScoreRecord]:
+        """Return a model's records of a cell: of some layers, or of those that its policy looks at."""
+        found = self._of(cell, model)
+        if layers is None:
+            layers = sorted(found)[-1:] if cell.layer_policy == DEFAULT_POLICY else sorted(found)
+        return [found[layer] for layer in layers] if all(layer in found for layer in layers) else []
+
+
+def one_pass(records: Sequence[ScoreRecord]) -> Spent:
+    """Return what one model's scores cost; all its layers share one pass."""
+    first = records[0]
+    shared = Spent(
+        first.forward_seconds + first.accumulate_seconds,
+        _sum([first.forward_cpu_seconds, first.accumulate_cpu_seconds]),
+        _sum([first.forward_flops, first.accumulate_flops]),
+        first.provenance.place,
+    )
+    # the estimators' own operations are not counted; where they are known they are 0
+    own = [Spent(each.score_seconds, each.score_cpu_seconds, 0, each.provenance.place) for each in records]
+    return total([shared, *own])
+
+
+def spent(run: TuningRecord) -> Spent:
+    """Return what a run cost."""
+    return Spent(run.wall_seconds, run.cpu_seconds, run.flops, run.provenance.place)
+
+
+def total(parts: Sequence[Spent]) -> Spent:
+    """Return the sum of costs; of what one of them does not know, nothing is known."""
+    return _joined(parts, math.fsum)
+
+
+def mean(parts: Sequence[Spent]) -> Spent:
+    """Return the mean of costs; those that were not counted are left out where others were."""
+    counted = [each.flops for each in parts if each.flops is not None]
+    joined = _joined(parts, lambda values: math.fsum(values) / len(values))
+    flops = math.fsum(counted) / len(counted) if counted else None
+    return Spent(joined.wall, joined.cpu, flops, joined.place)
+
+
+def _joined(parts: Sequence[Spent], join: Callable[[list[float]], float]) -> Spent:
+    places = {each.place for each in parts}
+    cpu, flops = [each.cpu for each in parts], [each.flops for each in parts]
+    return Spent(
+        join([each.wall for each in parts]),
+        None if None in cpu else join([each or 0.0 for each in cpu]),
+        None if None in flops else join([each or 0 for each in flops]),
+        places.pop() if len(places) == 1 else None,
+    )
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    return None if None in values else math.fsum(each or 0.0 for each in values)
