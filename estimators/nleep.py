@@ -68,7 +68,7 @@ def _mixture_posteriors(Z: Array, components: int, seed: int) -> Array:
         clusters = (
             KMeans(n_clusters=components, n_init=1, random_state=np.random.RandomState(seed)).fit(Z).labels_
         )
-    posteriors = (clusters[:, None] == np.arange(components)).astype(np.float64)
+    posteriors: Array = (clusters[:, None] == np.arange(components)).astype(np.float64)
     squares, bound, settled = Z**2, -np.inf, False
     for _ in range(STEPS + 1):
         counts = posteriors.sum(axis=0) + 10 * np.finfo(np.float64).eps
