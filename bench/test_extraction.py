@@ -332,9 +332,9 @@ def useful_operations(candidate: Candidate, utterances: Sequence[Utterance]) -> 
         inputs = usual_inputs(candidate, [Utterance("noise", noise)])
         on_device = {key: value.to(candidate.device) for key, value in inputs.items()}
         with torch.no_grad():
-            with counter() as counted:
+            with counter() as seen:
                 module(**on_device)
-            return float(counted.get_total_flops())
+            return float(seen.get_total_flops())
 
     short, long = 2.0, 8.0
     lengths = [samples(utterance) / SAMPLE_RATE for utterance in utterances]
