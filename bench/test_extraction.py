@@ -30,13 +30,13 @@ import torch
 from torch import nn
 
 from foretune.extraction import default_batch_seconds, extract, samples
+from foretune.flops import counter
 from foretune.models.candidate import Candidate, Card
 from foretune.models.convolutional import ConvolutionalCandidate
 from foretune.models.whisper import WhisperCandidate
 from foretune.scoring import Prepared, prepare
 from foretune.tasks import get_task
 from foretune.tasks.utterance import SAMPLE_RATE, Span, TaskData, Utterance
-from foretune.flops import counter
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
