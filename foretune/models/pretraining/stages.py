@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from foretune.models import load_candidate
 from foretune.models.frame_grid import FrameGrid
 from foretune.tasks.embedded.corpus import pretraining_corpus
+from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
 
 from .alignment import Alignment
@@ -75,7 +76,14 @@ def run(recipe: Recipe, work: Path, report: Report, *, device: str = "cpu") -> T
         work: folder for checkpoints, which are resumed from; an earlier stage's lies beside it.
         report: called with (stage, step, steps, loss, watched figure) at every checkpoint.
         device: a torch device to train on.
+
+    Raises:
+        InputError: espeak-ng is not installed, or the corpus is smaller than a batch.
     """
+    if recipe.utterances < recipe.batch:
+        raise InputError(
+            f"--utterances {recipe.utterances}: less than the {recipe.batch} of an update; give more"
+        )
     speak = alignment_corpus if recipe.objective == "alignment" else pretraining_corpus
     utterances = speak(recipe.utterances)
     batches = Batches(utterances, recipe.batch, recipe.seed, device=device)

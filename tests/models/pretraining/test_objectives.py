@@ -106,7 +106,7 @@ def test_decoar_counts_masked_frames_alone_and_codewords_not_in_use(
 ) -> None:
     from foretune.models.pretraining import slices
 
-    objective = make("decoar2", corpus).eval()
+    objective = stages.make_objective(small("decoar2", unmasked=0.0), corpus).eval()
     assert isinstance(objective, SliceReconstruction)
     values, mask, indices = batch(corpus, [3])
     one = torch.zeros(1, int(objective.frames(mask)), dtype=torch.bool)
@@ -119,6 +119,29 @@ def test_decoar_counts_masked_frames_alone_and_codewords_not_in_use(
         wanted = objective.encoder.features(values)[0, 28:32].abs().mean()
     # one frame uses one codeword of each of two groups: perplexity 2 of 128
     assert float(loss) == pytest.approx(float(wanted) + 0.1 * (1 - 2 / 128), rel=TOLERANCE)
+
+
+def test_decoar_counts_frames_that_are_not_masked_as_the_recipe_says(
+    corpus: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from foretune.models.pretraining import slices
+
+    objective = stages.make_objective(small("decoar2", unmasked=0.25), corpus).eval()
+    assert isinstance(objective, SliceReconstruction)
+    values, mask, indices = batch(corpus, [3, 4])
+    lengths = objective.frames(mask)
+    masked = torch.zeros(2, int(lengths.max()), dtype=torch.bool)
+    masked[:, 3:7] = True
+    monkeypatch.setattr(slices, "span_mask", lambda *_, **__: masked)
+    monkeypatch.setattr(slices, "_DIVERSITY", 0.0)
+    with torch.no_grad():
+        for weight in objective.head.parameters():
+            weight.zero_()
+        loss, _ = objective.loss(values, mask, indices, 0)
+        wanted = slices.stack(objective.encoder.features(values)).abs()
+    heard = (torch.arange(masked.shape[1]) < lengths[:, None]) & ~masked
+    expected = 0.75 * wanted[masked].mean() + 0.25 * wanted[heard].mean()
+    assert float(loss) == pytest.approx(float(expected), rel=TOLERANCE)
 
 
 # --- WavLM and data2vec
@@ -232,7 +255,7 @@ def test_the_conformer_that_ships_sees_what_it_was_trained_on(
     assert candidate.grid.stride == 640
     assert candidate.card.family == "Conformer"
     states = candidate.forward(candidate.batch([corpus[0].waveform()])).layers
-    torch.testing.assert_close(states[0][0], objective._features(corpus[0]), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(states[0][0], objective._features(0), atol=1e-3, rtol=1e-3)
 
 
 def test_the_decoder_is_blind_to_what_pads_its_text(corpus: list[Utterance]) -> None:
@@ -284,7 +307,7 @@ def test_targets_of_a_shipped_encoder_are_its_middle_layers_clusters(
         return [rng.standard_normal((teacher.grid.frames(len(each.waveform())), 4)) for each in utterances]
 
     monkeypatch.setattr(stages, "hidden", hidden)
-    made = stages.run(small("hubert2-early", steps=1), tmp_path, lambda *_: None)
+    made = stages.run(small("hubert2-early", steps=1, batch=4), tmp_path, lambda *_: None)
     assert asked == [("HubertModel", 6)]
     assert isinstance(made.objective, Hubert)
     assert made.objective.head.out_features == 200

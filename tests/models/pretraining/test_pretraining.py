@@ -133,3 +133,8 @@ def test_transcripts_fit_the_characters_of_ctc(corpus: Sequence[Utterance]) -> N
 def test_an_unknown_recipe_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean hubert"):
         pretrain("hubbert", output=tmp_path, work=tmp_path)
+
+
+def test_a_corpus_smaller_than_a_batch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--utterances 7: less than the 8 of an update"):
+        stages.run(replace(small("fcnn"), batch=8, utterances=7), tmp_path, lambda *_: None)
