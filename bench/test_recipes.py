@@ -5,7 +5,7 @@ stands for (250 of 1,000 to 6,000), on the schedule of the whole, and its mean l
 against the card's. Encoders that ship were trained on other machines, some on an accelerator, whose sums
 round differently, so that weights part after some updates, and losses agree, not bits.
 
-By default one cheap recipe, on its first 20 updates, twice: the same machine gives the same numbers. `--full`
+By default one cheap recipe, on its first 8 updates, twice: the same machine gives the same numbers. `--full`
 trains all (an hour on two cores); `-k` chooses.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 """Largest relative difference of the mean loss over the first updates from the card's."""
 
-CHEAP, FEW = "fcnn", 20
+CHEAP, FEW = "fcnn", 8
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
