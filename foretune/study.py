@@ -304,7 +304,7 @@ class TaskStudy:
     def models(self, protocol: Protocol = "layer") -> dict[str, Outcome]:
         """Return what fine-tuning each candidate as a whole gave, by a protocol.
 
-        Not every candidate needs to have been probed: of the protocol `probe`, those are returned that were.
+        Not every candidate needs to have been fine-tuned by each protocol: those are returned that were.
 
         Raises:
             InputError: some of it is missing or stale, and is not to be made now.
@@ -315,9 +315,18 @@ class TaskStudy:
             if self.study.options.fine_tune:
                 self._fine_tune_missing(model, [top], protocol)
             truth = self.ground_truth_by(protocol)
-            if protocol == "layer" or truth.reaches(model, top):
+            if self._owed(model, protocol, truth) or truth.reaches(model, top):
                 found[model] = truth.full(model, top, **self._revisions(model, truth))
         return found
+
+    def _owed(self, model: str, protocol: Protocol, truth: GroundTruth) -> bool:
+        """Whether it is an error that a candidate was not fine-tuned as a whole.
+
+        It is where the user has named it, or its layers were fine-tuned but not the last; not where it was
+        only probed.
+        """
+        asked = self.study.options.models is not None
+        return protocol == "layer" and (asked or model in truth.models())
 
     def _revisions(self, model: str, truth: GroundTruth) -> Mapping[str, str]:
         of_whole = truth.task != self.task.name

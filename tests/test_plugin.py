@@ -309,6 +309,15 @@ class TestBenchmark:
         session.run("bench/test_models.py", "--estimators=depth").assert_outcomes(passed=1)
         assert {record.protocol for record in session.agreements()} == {"layer"}
 
+    def test_what_was_only_probed_is_missed_by_nobody(self, session):
+        session.fine_tuned()
+        runs = [run for run in records.read(session.truth) if run.model != MODELS[0]]
+        session.truth.write_text("")
+        for run in (*runs, *(toy_run(model, 3, 0, protocol="probe") for model in MODELS)):
+            records.append(session.truth, run)
+        session.run("bench/test_models.py", "--estimators=depth").assert_outcomes(passed=1)
+        assert {record.protocol for record in session.agreements()} == {"probe"}
+
     def check_saved(self, session):
         (saved,) = (session.path / ".benchmarks").glob("*/*_toys.json")
         cells = [benchmark["extra_info"] for benchmark in json.loads(saved.read_text())["benchmarks"]]
