@@ -18,6 +18,7 @@ import pytest
 from foretune import records, tasks
 from foretune.estimators import UnknownEstimatorError
 from foretune.judging import POLICIES
+from foretune.models import load_candidate
 from foretune.records import AgreementRecord, ScoreRecord
 from foretune.study import Options, Study
 from foretune.tasks.errors import InputError
@@ -311,12 +312,13 @@ class TestBenchmark:
 
     def test_what_was_only_probed_is_missed_by_nobody(self, session):
         session.fine_tuned()
-        runs = [run for run in records.read(session.truth) if run.model != MODELS[0]]
-        session.truth.write_text("")
-        for run in (*runs, *(toy_run(model, 3, 0, protocol="probe") for model in MODELS)):
-            records.append(session.truth, run)
+        for model in MODELS:
+            records.append(session.truth, toy_run(model, 3, 0, protocol="probe"))
+        other = {"model": "fbank", "model_revision": load_candidate("fbank").revision, "layer": 0}
+        records.append(session.truth, toy_run(MODELS[0], 0, 0, protocol="probe").model_copy(update=other))
         session.run("bench/test_models.py", "--estimators=depth").assert_outcomes(passed=1)
-        assert {record.protocol for record in session.agreements()} == {"probe"}
+        found = {record.protocol: record.names for record in session.agreements()}
+        assert found == {"layer": sorted(MODELS), "probe": sorted(["fbank", *MODELS])}
 
     def check_saved(self, session):
         (saved,) = (session.path / ".benchmarks").glob("*/*_toys.json")
