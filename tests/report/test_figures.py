@@ -213,6 +213,12 @@ class TestLayerCurves:
         bands = layer_curves([layers(score_errors=[0.01, 0.02, None])], "embedded", "asr").svg
         assert bands.count("opacity:0.18") == without.count("opacity:0.18") + 1
 
+    def test_a_band_stays_within_its_panel_however_large_the_errors(self, layers):
+        sizes = [
+            layer_curves([layers(score_errors=[error] * 3)], "embedded", "asr").svg for error in (10, 1e6)
+        ]
+        assert sizes[0] == sizes[1]  # both fill the panel of scores from edge to edge
+
     def test_a_layer_without_a_score(self, layers):
         found = marks(layer_curves([layers(scores=[0.1, None, 0.2])], "embedded", "asr"))
         assert [text[:7] for text, *_ in found[3:]] == ["layer 0", "layer 2"]

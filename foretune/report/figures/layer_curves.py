@@ -17,6 +17,8 @@ from .drawing import WIDTH, Drawing, Sheet, sheet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LIMITS = (-0.1, 1.1)
+"""Of the panels of scores, in shares of the distance from the least score to the most."""
 _LEFT, _RIGHT, _GAP = 58.0, 8.0, 58.0
 _COLUMNS = 3
 _ABOVE, _PANEL, _BETWEEN, _BELOW = 30.0, 130.0, 12.0, 46.0
@@ -107,7 +109,8 @@ def _scores(
         places = [layers[index] for index in known]
         if cell.score_errors:
             errors = np.array([cell.score_errors[index] or 0.0 for index in known])
-            low, high = ((scores + sign * errors - least) / span for sign in (-1, 1))
+            # what lies outside would be drawn over the other panels, as nothing is clipped (drawing.py)
+            low, high = (np.clip((scores + sign * errors - least) / span, *_LIMITS) for sign in (-1, 1))
             axes.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
         (drawn,) = axes.plot(
             places, (scores - least) / span, color=colour, linestyle=line, marker=marker, markersize=5
@@ -119,7 +122,7 @@ def _scores(
                 for layer, score in zip(places, scores, strict=True)
             ],
         )
-    axes.set(ylim=(-0.1, 1.1), yticks=[0, 1], yticklabels=["least", "most"])
+    axes.set(ylim=_LIMITS, yticks=[0, 1], yticklabels=["least", "most"])
 
 
 def _legend(paper: Sheet, top: float, shown: Sequence[str]) -> None:
@@ -133,5 +136,6 @@ def _legend(paper: Sheet, top: float, shown: Sequence[str]) -> None:
         axes.text(x + 46, 8, name, va="center_baseline", fontsize=10.5, style=style)
     axes.text(
         _LEFT, 36, "Black or white: fine-tuning, better at the top, ± the standard deviation over seeds. "
-        "Dotted upright: the best layer.", fontsize=10, color=palette.MUTED,
+        "Coloured bands: scores ± their error over speech. Dotted upright: the best layer.",
+        fontsize=10, color=palette.MUTED,
     )  # fmt: skip
