@@ -135,7 +135,7 @@ def _legend(paper: Sheet, top: float, shown: Sequence[str]) -> None:
         style = "italic" if name in BASELINES else "normal"
         axes.text(x + 46, 8, name, va="center_baseline", fontsize=10.5, style=style)
     axes.text(
-        _LEFT, 36, "Black or white: fine-tuning, better at the top, ± the standard deviation over seeds. "
-        "Coloured bands: scores ± their error over speech. Dotted upright: the best layer.",
+        _LEFT, 36, "Black or white: fine-tuning ± its deviation over seeds, better at the top. "
+        "Coloured: scores, some ± their error over speech. Dotted: the best layer.",
         fontsize=10, color=palette.MUTED,
     )  # fmt: skip
