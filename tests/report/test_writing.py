@@ -59,10 +59,11 @@ class TestWriteReport:
         assert [each.name for each in folder.iterdir()] == ["up.md"]
         assert "](results/tasks/up.md)" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
 
-    def test_a_run_beside_scores_takes_nothings_place_in_the_ground_truth(self, tmp_path):
+    @pytest.mark.parametrize("told", ["layer", "full"])  # up to the last layer, one and the same run
+    def test_a_run_beside_scores_takes_nothings_place_in_the_ground_truth(self, told, tmp_path):
         place = {"processor": "abc", "cores": 2}
         origin = PROVENANCE.model_copy(update=place)
-        again = run(0, provenance=origin, value=0.9, metrics={"wer": 0.9}, flops=6 * 10**12)
+        again = run(0, protocol=told, provenance=origin, value=0.9, metrics={"wer": 0.9}, flops=6 * 10**12)
         score = made_up.score(
             layer=1,
             provenance=origin,
