@@ -89,6 +89,12 @@ class TuningRecord(RecordBase):
             settings_text(self.settings),
         )
 
+    @property
+    def run_key(self) -> Key:
+        """Return the key of the computation, one and the same told as `full` or as `layer` at the top."""
+        task, data, model, revision, protocol, layer, seed, settings = self.key
+        return task, data, model, revision, "layer" if protocol == "full" else protocol, layer, seed, settings
+
 
 def settings_text(settings: Mapping[str, float | str]) -> str:
     """Return a record's settings on one line, empty where none departs from the first records'.

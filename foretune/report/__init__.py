@@ -56,9 +56,9 @@ def write_report(
     true = latest(each for path in dict.fromkeys(ground_truth) for each in read(path))
     others = dict.fromkeys(path for path in records if path not in ground_truth)
     made = latest(each for path in others for each in read(path))
-    known = {_run(record) for record in true if isinstance(record, TuningRecord)}
+    known = {record.run_key for record in true if isinstance(record, TuningRecord)}
     timed = [record for record in made if isinstance(record, TuningRecord)]
-    repeated = {record.key for record in timed if _run(record) in known}
+    repeated = {record.key for record in timed if record.run_key in known}
     unique = latest(
         [*true, *(record for record in made if record.kind != "tuning" or record.key not in repeated)]
     )
@@ -82,12 +82,6 @@ def write_report(
     _replace(output, text)
     if html is not None:
         _replace(html, page(agreements, runs, tabulated, drawings, ratio=Costs(scores, runs).ratio))
-
-
-def _run(record: TuningRecord) -> tuple[object, ...]:
-    """Return what a run is known by, whether it is told as `full` or as `layer` up to the last one."""
-    *where, protocol, layer, seed, settings = record.key
-    return (*where, "layer" if protocol == "full" else protocol, layer, seed, settings)
 
 
 def _replace(path: Path, text: str) -> None:

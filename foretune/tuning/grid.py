@@ -19,7 +19,7 @@ from foretune.tasks.utterance import TaskData
 
 from .display import Show, display
 from .planning import Run, planned
-from .worker import POLL_SECONDS, Worker, claims, key_of, work_alone
+from .worker import POLL_SECONDS, Worker, claims, work_alone
 
 
 def run_grid(
@@ -86,7 +86,7 @@ def _failures(recorded: Sequence[TuningRecord], retry: bool) -> Counter[Key] | N
     """Count how often each run had failed when the grid began; None where failures stand."""
     if not retry:
         return None
-    return Counter(key_of(record) for record in recorded if record.status == "failed")
+    return Counter(record.run_key for record in recorded if record.status == "failed")
 
 
 def _spawn(

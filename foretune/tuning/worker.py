@@ -32,16 +32,10 @@ from foretune.tasks.utterance import TaskData
 from .display import Show
 from .finetune import fine_tune
 from .frozen import FrozenFeatures
-from .planning import Run, planned
+from .planning import Run
 from .settings import Settings, default_settings, departures
 
 POLL_SECONDS = 0.5
-
-
-def key_of(record: TuningRecord) -> Key:
-    """Return what a record is known by in a grid."""
-    task, data, model, revision, _, layer, seed, settings = record.key
-    return task, data, model, revision, planned(record.protocol), layer, seed, settings
 
 
 def claims(records: Path) -> Path:
@@ -125,10 +119,10 @@ class Worker:
         count: Counter[Key] = Counter()
         for record in self.recorded():
             if record.status == "done":
-                done[key_of(record)] = record
+                done[record.run_key] = record
             else:
-                failed[key_of(record)] = record
-                count[key_of(record)] += 1
+                failed[record.run_key] = record
+                count[record.run_key] += 1
         if failures is not None:
             failed = {key: record for key, record in failed.items() if count[key] > failures[key]}
         found = failed | done

@@ -34,11 +34,13 @@ def test_equals_its_definition(samples, dimension, rank):
 
 def test_far_sets_are_farther_apart_than_near_ones():
     source = draw(25, 6)
-    near, far = (tsne_distance(source, draw(25, 6, shift, seed=1)) for shift in (0.0, 20.0))
+    # an embedding is chaotic: of near sets, the mean over draws
+    near = np.mean([tsne_distance(source, draw(25, 6, 0.0, seed=seed)) for seed in range(1, 9)])
+    far = tsne_distance(source, draw(25, 6, 20.0, seed=1))
     assert far < near <= 0
     # two separate clusters, scaled to root mean square radius 1, lie about 2 apart
     assert -2.3 < far < -1.5
-    assert near > -0.8
+    assert near > -0.6
 
 
 def test_seeded_and_bounded():
