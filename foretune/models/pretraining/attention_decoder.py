@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
@@ -26,7 +27,8 @@ _POSITION = 320
 class AttentionDecoder(PretrainingObjective):
     """Characters one after the other, by a decoder that attends to the encoder's frames.
 
-    The encoder always sees one window, silence after the speech, as Whisper's sees 30 s.
+    The encoder always sees one window, silence after the speech, as Whisper's sees 30 s. Where the recipe
+    says so, a part of the loss is CTC's, on the encoder's frames of the speech.
     """
 
     watched = "the accuracy on characters, given those before"
@@ -55,6 +57,8 @@ class AttentionDecoder(PretrainingObjective):
         self._log_mel = WhisperFeatureExtractor(
             feature_size=configuration.num_mel_bins, chunk_length=window // SAMPLE_RATE
         )
+        self._ctc = recipe.ctc
+        self._letters = nn.Linear(WIDTH, len(CHARACTERS) + 1) if recipe.ctc else None
         self._utterances = utterances
         self._targets = [
             torch.tensor([CHARACTERS.index(letter) for letter in utterance.text or ""] + [_END])
@@ -69,7 +73,7 @@ class AttentionDecoder(PretrainingObjective):
     def loss(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
     ) -> tuple[Tensor, float]:
-        """Cross entropy a character."""
+        """Cross entropy a character, and in part CTC's loss a character."""
         device = values.device
         del values, mask, step  # log-mel frames are taken of the waveforms as they are
         waveforms = [self._utterances[index].waveform() for index in indices]
@@ -82,7 +86,24 @@ class AttentionDecoder(PretrainingObjective):
         output = self._model(input_features=mel, labels=target)
         written = target != _IGNORED
         accuracy = (output.logits.argmax(-1) == target)[written].float().mean()
-        return output.loss, float(accuracy)
+        loss = output.loss
+        if self._letters is not None:
+            aligned = self._aligned(output.encoder_last_hidden_state, indices)
+            loss = (1 - self._ctc) * loss + self._ctc * aligned
+        return loss, float(accuracy)
+
+    def _aligned(self, hidden: Tensor, indices: NDArray[np.int64]) -> Tensor:
+        """Return CTC's loss on the encoder's frames (batch, frames, width), blank being character 0."""
+        assert self._letters is not None
+        frames = [len(self._utterances[index].waveform()) // _POSITION for index in indices]
+        targets = [self._targets[index][:-1] + 1 for index in indices]
+        return functional.ctc_loss(
+            self._letters(hidden).log_softmax(-1).transpose(0, 1),
+            torch.cat(targets).to(hidden.device),
+            torch.tensor([min(count, hidden.shape[1]) for count in frames], device=hidden.device),
+            torch.tensor([len(target) for target in targets], device=hidden.device),
+            zero_infinity=True,
+        )
 
     def preprocessing(self) -> dict[str, object]:
         """Return the settings of Whisper's log-mel features."""

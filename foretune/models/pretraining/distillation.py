@@ -11,17 +11,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Data2VecAudioConfig, Data2VecAudioModel
 
+from foretune.models.log_mel.front_ends import STACKED, log_mel, stack
+
 from .batches import span_mask
 from .objectives import PretrainingObjective
 from .recipe import WIDTH, Recipe
 
+_BANDS, _MEAN, _STD = 40, 3.3, 2.6
+"""Of log-mel frames of speech of unit variance."""
 _FIRST_DECAY, _LAST_DECAY = 0.99, 0.9995
 _DECAY_GROWS_FOR = 0.3
 """Share of the steps in which the teacher's decay grows to its last value."""
 
 
 class SelfDistillation(PretrainingObjective):
-    """Regression of the mean of the upper half of a teacher's layers at masked frames."""
+    """Regression of the mean of the upper half of a teacher's layers at masked frames.
+
+    Where the recipe asks for grounding, the first updates have log-mel frames to predict too, masked or not.
+    """
 
     watched = "the share of the targets' variance that is predicted"
 
@@ -33,11 +40,13 @@ class SelfDistillation(PretrainingObjective):
         self._top = recipe.layers // 2
         self._seed = recipe.seed
         self._steps = recipe.steps
+        self._grounding = recipe.grounding * recipe.steps
+        self._mel_head = nn.Linear(WIDTH, STACKED * _BANDS) if recipe.grounding else None
 
     def loss(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
     ) -> tuple[Tensor, float]:
-        """Mean squared error at masked frames; moves the teacher first."""
+        """Mean squared error at masked frames, and of log-mel frames at first; moves the teacher before."""
         del indices
         if self.training:
             self.follow(step)
@@ -48,7 +57,13 @@ class SelfDistillation(PretrainingObjective):
         hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
         loss = functional.mse_loss(self.head(hidden[masked]), wanted[masked])
         variance = wanted[masked].var(0).mean()
-        return loss, max(0.0, 1 - float(loss.detach() / variance))
+        explained = max(0.0, 1 - float(loss.detach() / variance))
+        weight = 1 - step / self._grounding if self._grounding else 0.0
+        if weight > 0 and self._mel_head is not None:
+            valid = torch.arange(hidden.shape[1], device=lengths.device) < lengths[:, None]
+            mel = stack(log_mel(values, _BANDS))[:, : hidden.shape[1]]
+            loss = loss + weight * functional.mse_loss(self._mel_head(hidden[valid]), (mel[valid] - _MEAN) / _STD)
+        return loss, explained
 
     @torch.no_grad()
     def follow(self, step: int) -> None:

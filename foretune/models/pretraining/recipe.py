@@ -33,6 +33,12 @@ class Recipe:
             predicted, instead of those of MFCC.
         unmasked: for `hubert`, `wavlm` and `slices`: the share of the loss that is on frames that are not
             masked (1 − α of Hsu et al., 2021, eq. 3); some of it takes a short training off the ground.
+        grounding: for `data2vec`: the share of the updates over which a loss on log-mel frames, beside the
+            teacher's, falls from its full weight to nothing, so that a short training finds features of
+            speech before it refines its own.
+        ctc: for `whisper`: the share of the loss that is CTC's on the encoder's frames, as in hybrid CTC and
+            attention (Kim et al., 2017, arXiv:1609.06773) and in OWSM (Peng et al., 2024,
+            arXiv:2401.16658), which takes attention to the right places early.
         schedule: updates that the learning rate's schedule is made for, where training stops before; 0
             where it does not.
         goes_on_from: the recipe of an earlier stage of the same training, whose checkpoint is taken over
@@ -49,6 +55,8 @@ class Recipe:
     first_steps: int = 0
     targets: str = ""
     unmasked: float = 0.0
+    grounding: float = 0.0
+    ctc: float = 0.0
     schedule: int = 0
     goes_on_from: str = ""
     batch: int = 16

@@ -19,7 +19,7 @@ PINNED = ("3fb5b74dcf28", ["pause the quiet lesson", "switch off the attic print
 REVISIONS = {
     "asr": "845e885fd65d",
     "speaker_identification": "a8737a2c97bc",
-    "emotion_recognition": "e1b780d66abd",
+    "emotion_recognition": "46de1e19371b",
 }
 QUIET = Channel(reverberation=0.2, wetness=0.0, tilt=0.0, noise=80.0, colour=0.0, gain=0.0)
 
