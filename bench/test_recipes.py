@@ -11,6 +11,7 @@ trains all (an hour on two cores); `-k` chooses.
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from foretune.models.pretraining.recipe import Recipe
 from foretune.models.pretraining.stages import first_objective
 from foretune.models.pretraining.training import Progress, train
 from foretune.tasks.embedded.corpus import pretraining_corpus
+from foretune.tasks.utterance import Utterance
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -44,9 +46,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("recipe", every if full else [CHEAP])
 
 
+@functools.cache
+def spoken(utterances: int) -> list[Utterance]:
+    """Return the pre-training corpus, which most recipes share."""
+    return pretraining_corpus(utterances)
+
+
 def begin(recipe: Recipe, updates: int, utterances: int, checkpoint: Path) -> Progress:
     """Train a recipe from its beginning for so many updates."""
-    corpus = pretraining_corpus(utterances)
+    corpus = spoken(utterances)
     return train(
         first_objective(recipe, corpus),
         Batches(corpus, recipe.batch, recipe.seed),

@@ -235,7 +235,7 @@ def emotion_recognition_data() -> TaskData:
     said = [[_some(texts, 4, rng) for _ in RULES] for _ in people]
     for by_emotion in said[20:]:
         for chosen in by_emotion:
-            chosen += _some(texts, 8, rng, but=[which for which, _ in chosen])
+            chosen.extend(_some(texts, 8, rng, but=[which for which, _ in chosen]))
     lines = [
         [
             Line(person, text, emotion, (4, who, number, which), ACTED)

@@ -88,20 +88,19 @@ class AttentionDecoder(PretrainingObjective):
         accuracy = (output.logits.argmax(-1) == target)[written].float().mean()
         loss = output.loss
         if self._letters is not None:
-            aligned = self._aligned(output.encoder_last_hidden_state, indices)
+            aligned = self._aligned(self._letters(output.encoder_last_hidden_state), indices)
             loss = (1 - self._ctc) * loss + self._ctc * aligned
         return loss, float(accuracy)
 
-    def _aligned(self, hidden: Tensor, indices: NDArray[np.int64]) -> Tensor:
-        """Return CTC's loss on the encoder's frames (batch, frames, width), blank being character 0."""
-        assert self._letters is not None
+    def _aligned(self, logits: Tensor, indices: NDArray[np.int64]) -> Tensor:
+        """Return CTC's loss a character, of logits (batch, frames, characters) with blank first."""
         frames = [len(self._utterances[index].waveform()) // _POSITION for index in indices]
         targets = [self._targets[index][:-1] + 1 for index in indices]
         return functional.ctc_loss(
-            self._letters(hidden).log_softmax(-1).transpose(0, 1),
-            torch.cat(targets).to(hidden.device),
-            torch.tensor([min(count, hidden.shape[1]) for count in frames], device=hidden.device),
-            torch.tensor([len(target) for target in targets], device=hidden.device),
+            logits.log_softmax(-1).transpose(0, 1),
+            torch.cat(targets).to(logits.device),
+            torch.tensor([min(count, logits.shape[1]) for count in frames], device=logits.device),
+            torch.tensor([len(target) for target in targets], device=logits.device),
             zero_infinity=True,
         )
 

@@ -58,11 +58,11 @@ class SelfDistillation(PretrainingObjective):
         loss = functional.mse_loss(self.head(hidden[masked]), wanted[masked])
         variance = wanted[masked].var(0).mean()
         explained = max(0.0, 1 - float(loss.detach() / variance))
-        weight = 1 - step / self._grounding if self._grounding else 0.0
-        if weight > 0 and self._mel_head is not None:
+        if self._mel_head is not None and step < self._grounding:
             valid = torch.arange(hidden.shape[1], device=lengths.device) < lengths[:, None]
             mel = stack(log_mel(values, _BANDS))[:, : hidden.shape[1]]
-            loss = loss + weight * functional.mse_loss(self._mel_head(hidden[valid]), (mel[valid] - _MEAN) / _STD)
+            ground = functional.mse_loss(self._mel_head(hidden[valid]), (mel[valid] - _MEAN) / _STD)
+            loss = loss + (1 - step / self._grounding) * ground
         return loss, explained
 
     @torch.no_grad()

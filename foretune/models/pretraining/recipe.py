@@ -154,16 +154,18 @@ RECIPES: dict[str, Recipe] = {
             overrides={"input_dim": 112, "num_heads": 4, "ffn_dim": 256, "depthwise_conv_kernel_size": 15},
         ),
         Recipe(
-            "data2vec", "data2vec", layers=8, steps=5000, learning_rate=5e-4, batch=32,
-            description="regression of a moving-average teacher's upper layers under masks",
+            "data2vec", "data2vec", layers=8, steps=1500, learning_rate=1e-3, grounding=0.5,
+            description="regression of a moving-average teacher's upper layers under masks, and of log-mel "
+            "frames for the first half of training",
             overrides={
                 "do_stable_layer_norm": False, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5,
             },
         ),
         Recipe(
-            "whisper", "whisper", layers=6, steps=4000, learning_rate=1e-3, batch=16,
-            description="characters of English transcripts, one after the other, by a decoder with attention",
-            overrides={"max_source_positions": 400},
+            "whisper", "whisper", layers=6, steps=1500, learning_rate=1e-3, ctc=0.3,
+            description="characters of English transcripts, one after the other, by a decoder with attention "
+            "and, in part, by CTC",
+            overrides={"max_source_positions": 300},
         ),
         replace(_HUBERT2, name="hubert2-early", steps=500),
         replace(_HUBERT2, name="hubert2-middle", steps=2000, goes_on_from="hubert2-early"),

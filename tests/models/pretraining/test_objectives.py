@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from foretune.models import load_candidate
+from foretune.models.log_mel.front_ends import log_mel
 from foretune.models.pretraining import RECIPES, Recipe, stages, training
 from foretune.models.pretraining.attention_decoder import AttentionDecoder
 from foretune.models.pretraining.autoregression import AHEAD, Autoregression, explained
@@ -44,8 +46,8 @@ def batch(corpus: list[Utterance], indices: list[int]) -> tuple[Tensor, Tensor, 
     return (*Batches(corpus, 2, 0).inputs(places), places)
 
 
-def make(name: str, corpus: list[Utterance]) -> PretrainingObjective:
-    return stages.make_objective(small(name), corpus)
+def make(name: str, corpus: list[Utterance], **changes: object) -> PretrainingObjective:
+    return stages.make_objective(small(name, **changes), corpus)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +210,25 @@ def test_targets_of_the_teacher_are_normed_over_valid_frames(corpus: list[Uttera
         assert not targets[row, count:].any()
 
 
+def test_log_mel_frames_ground_the_first_updates(corpus: list[Utterance]) -> None:
+    plain = make("data2vec", corpus, grounding=0.0, steps=80).eval()
+    grounded = make("data2vec", corpus, grounding=0.5, steps=80).eval()
+    assert isinstance(grounded, SelfDistillation)
+    assert grounded._mel_head is not None
+    values, mask, indices = batch(corpus, [0, 1])
+    wanted = []
+    for row, count in enumerate(grounded.frames(mask).tolist()):
+        mel = log_mel(values[row : row + 1, : mask[row].sum()], 40)[0, : 4 * count]
+        wanted.append(((mel - 3.3) / 2.6).reshape(count, 160))
+    square = float(torch.cat(wanted).square().mean())
+    with torch.no_grad():
+        grounded._mel_head.weight.zero_()  # predicts nothing
+        grounded._mel_head.bias.zero_()
+        for step, weight in ((0, 1.0), (10, 0.75), (39, 0.025), (40, 0.0), (79, 0.0)):
+            without, with_it = (each.loss(values, mask, indices, step)[0] for each in (plain, grounded))
+            assert float(with_it - without) == pytest.approx(weight * square, abs=1e-4)
+
+
 # --- words, transducer, decoder
 
 
@@ -259,13 +280,34 @@ def test_the_conformer_that_ships_sees_what_it_was_trained_on(
 
 
 def test_the_decoder_is_blind_to_what_pads_its_text(corpus: list[Utterance]) -> None:
-    objective = make("whisper", corpus).eval()
+    objective = make("whisper", corpus, ctc=0.0).eval()
     assert isinstance(objective, AttentionDecoder)
     with torch.no_grad():
         together = float(objective.loss(*batch(corpus, [0, 1]), 0)[0])
         alone = [float(objective.loss(*batch(corpus, [index]), 0)[0]) for index in (0, 1)]
     counts = [len(str(corpus[index].text)) + 1 for index in (0, 1)]  # and the end
     assert together == pytest.approx(np.average(alone, weights=counts), rel=TOLERANCE)
+
+
+def test_the_encoders_part_of_the_loss_sums_over_all_alignments(corpus: list[Utterance]) -> None:
+    """With every character equally probable, each of CTC's alignments has the same probability."""
+    decoder = make("whisper", corpus, ctc=0.0).eval()
+    hybrid = make("whisper", corpus, ctc=0.25).eval()
+    assert isinstance(hybrid, AttentionDecoder)
+    assert hybrid._letters is not None
+    with torch.no_grad():
+        hybrid._letters.weight.zero_()
+        hybrid._letters.bias.zero_()
+        without, with_it = (float(each.loss(*batch(corpus, [0, 5]), 0)[0]) for each in (decoder, hybrid))
+    losses = []
+    for utterance in (corpus[0], corpus[5]):
+        frames, text = len(utterance.waveform()) // 320, str(utterance.text)
+        # a blank has to part letters that are the same
+        repeated = sum(one == other for one, other in itertools.pairwise(text))
+        alignments = math.comb(frames + len(text) - repeated, 2 * len(text))
+        total = frames * math.log(len(CHARACTERS) + 1) - math.log(alignments)
+        losses.append(total / len(text))
+    assert with_it == pytest.approx(0.75 * without + 0.25 * np.mean(losses), rel=TOLERANCE)
 
 
 # --- stages of one training
