@@ -131,11 +131,11 @@ class Reservoir:
             raise ValueError(f"capacity is {capacity}; it must be at least 1")
         self.capacity = capacity
         self.seed = seed
-        self._dimension: int | None = None
+        self._dimensions: list[int] | None = None
         self._labelled: bool | None = None
         self._seen: dict[Hashable, int] = {}
         self._names: dict[Hashable, int] = {}
-        self._features: list[NDArray[Any]] = []
+        self._features: list[list[NDArray[Any]]] = []  # batch by batch, of each layer
         self._labels: list[NDArray[np.object_]] = []
         # structured rows: code and key of the group, place in the group, key of the row
         self._rows: list[NDArray[np.void]] = []
@@ -156,40 +156,46 @@ class Reservoir:
             ValueError: a shape is wrong, D changed, a feature of a row that may be kept is NaN or
                 infinite, or labels came with some batches only.
         """
-        tensor = hasattr(features, "detach")
-        if not tensor:
-            features = as_features(features, dimension=self._dimension)
-        elif features.ndim != 2:
-            as_features(features, dimension=self._dimension)  # raises
-        total = len(features)
+        self.update_layers([features], labels, group)
+
+    def update_layers(
+        self, layers: Sequence[Any], labels: Any | None = None, group: Any | None = None
+    ) -> None:
+        """Offer a batch as several layers have it, of which the same rows are kept.
+
+        Args:
+            layers: at least one, as many as before, each (N, D) with a D of its own.
+            labels: as for `update`.
+            group: as for `update`.
+
+        Raises:
+            ValueError: as `update`, or another number of layers than before.
+        """
+        known: Sequence[int | None] = self._dimensions or [None] * len(layers)
+        if not layers or len(known) != len(layers):
+            raise ValueError(f"layers has {len(layers)} of them, {len(known) or 1} were expected")
+        offered = [_offered(each, dimension) for each, dimension in zip(layers, known, strict=True)]
+        total = len(offered[0])
+        if any(len(each) != total for each in offered):
+            raise ValueError(f"layers have {sorted({*map(len, offered)})} rows; all must have the same")
         if self._labelled is not None and self._labelled != (labels is not None):
             raise ValueError("labels were given with some batches only; give them always or never")
-        label_names: list[Hashable] = []
-        label_codes = np.zeros(total, dtype=np.intp)
-        if labels is not None:
-            label_names, label_codes = encode(labels, total, "labels")
-        if group is None or isinstance(group, str | bytes | int | float | tuple | np.generic):
-            group_names: list[Hashable] = [group.item() if isinstance(group, np.generic) else group]
-            group_codes = np.zeros(total, dtype=np.intp)
-        else:
-            group_names, group_codes = encode(group, total, "group")
+        label_names, label_codes = ([], None) if labels is None else encode(labels, total, "labels")
+        group_names, group_codes = _encoded_group(group, total)
         rows = self._keys(group_names, group_codes)
         alive = rows["group_key"] <= np.uint64(self._largest_group_key)
         kept = np.flatnonzero(alive & (_rounds(rows) <= self._last_round))
-        if len(kept) < total:  # copy the few rows that can still matter, before they leave an accelerator
-            features = features[kept.tolist()] if tensor else features[kept]
-        matrix = as_features(features, dimension=self._dimension)
-        check_finite(matrix)
+        matrices = [_chosen(each, kept, dimension) for each, dimension in zip(offered, known, strict=True)]
         counts = np.bincount(group_codes, minlength=len(group_names))
         for name, count in zip(group_names, counts, strict=True):
             if name in self._names:
                 self._seen[name] = self._seen.get(name, 0) + int(count)
-        self._dimension = matrix.shape[1]
+        self._dimensions = [matrix.shape[1] for matrix in matrices]
         self._labelled = labels is not None
         if not len(kept):
             return
-        self._features.append(matrix.copy() if len(kept) == total else matrix)
-        self._labels.append(_objects(label_names)[label_codes[kept]] if labels is not None else _objects([]))
+        self._features.append(matrices)
+        self._labels.append(_objects([]) if label_codes is None else _objects(label_names)[label_codes[kept]])
         self._rows.append(rows[kept])
         self._held += len(kept)
         if self._held > 2 * self.capacity:
@@ -222,7 +228,7 @@ class Reservoir:
         if self._last_round == 0 and len(self._names) > len(np.unique(rows["group"])):
             self._forget_lost_groups(rows)
         self._rows = [rows]
-        self._features = [np.concatenate(self._features)[order]]
+        self._features = [[np.concatenate(batches)[order] for batches in zip(*self._features, strict=True)]]
         if self._labelled:
             self._labels = [np.concatenate(self._labels)[order]]
         self._held = len(order)
@@ -242,16 +248,46 @@ class Reservoir:
         Raises:
             ValueError: nothing has been offered yet.
         """
+        return self.samples_of_layers()[0]
+
+    def samples_of_layers(self) -> list[Samples]:
+        """Return what has been kept of each layer; the rows, as in `samples`, are the same.
+
+        Raises:
+            ValueError: nothing has been offered yet.
+        """
         self._prune()
         if not self._held:
             raise ValueError("no samples have been offered; call update first")
         names = _objects(list(self._names))
         grouped = list(self._names) != [None]
-        return Samples(
-            self._features[0],
-            self._labels[0] if self._labelled else None,
-            names[self._rows[0]["group"]] if grouped else None,
-        )
+        labels = self._labels[0] if self._labelled else None
+        groups = names[self._rows[0]["group"]] if grouped else None
+        return [Samples(features, labels, groups) for features in self._features[0]]
+
+
+def _encoded_group(group: Any, rows: int) -> tuple[list[Hashable], NDArray[np.intp]]:
+    """Return what `encode` does; one group, or None, is that of all rows."""
+    if group is None or isinstance(group, str | bytes | int | float | tuple | np.generic):
+        return [group.item() if isinstance(group, np.generic) else group], np.zeros(rows, dtype=np.intp)
+    return encode(group, rows, "group")
+
+
+def _offered(features: Any, dimension: int | None) -> Any:
+    """Return features that have been checked to be (N, D); a tensor stays on its device."""
+    if hasattr(features, "detach") and features.ndim == 2:
+        return features
+    return as_features(features, dimension=dimension)
+
+
+def _chosen(features: Any, kept: NDArray[np.intp], dimension: int | None) -> NDArray[Any]:
+    """Return the rows that can still matter, copied before they leave an accelerator."""
+    whole = len(kept) == len(features)
+    if not whole:
+        features = features[kept.tolist()] if hasattr(features, "detach") else features[kept]
+    matrix = as_features(features, dimension=dimension)
+    check_finite(matrix)
+    return matrix.copy() if whole else matrix
 
 
 def _rounds(rows: NDArray[np.void]) -> NDArray[np.int64]:

@@ -33,7 +33,7 @@ from foretune.estimators.state import dump, load
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
 
-VERSION = 2
+VERSION = 3
 """To be raised when a change to the code alters features, samples or what the files hold."""
 
 SAVING_SHARE = 0.1

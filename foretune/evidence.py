@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from foretune.estimators import Estimator, Moments, Reservoir, Samples
+from foretune.estimators.device_sums import on_accelerator
 from foretune.estimators.labels import Encoded
-from foretune.estimators.validation import all_finite
+from foretune.estimators.validation import all_finite, as_features, as_tensor, check_finite
 from foretune.extraction import Progress
 from foretune.flops import flops_of_moments
 from foretune.models.candidate import Candidate
@@ -24,6 +26,11 @@ from foretune.tasks.errors import InputError
 
 MAX_SAMPLES = 2048
 """Rows that are kept of each layer for the estimators that need samples."""
+
+GATHERED_NUMBERS = 2**19
+"""Features of a layer that wait before they are summed (2 MiB in float32): batches are short, and a product
+of many rows takes little longer than one of few, above all where rows fall into groups and classes. An
+accelerator's batches are long enough, and do not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,17 @@ class Piece:
 class Evidence:
     """What one pass over speech leaves of it: statistics of each layer, and what they cost.
 
-    CPU seconds are those of all threads; operations are None where they were not counted.
+    CPU seconds are those of all threads; operations are None where they were not counted. Features, labels
+    and groups of the latest batches wait until there are `GATHERED_NUMBERS`, or `finish` is called; where
+    that happens does not depend on what a cache has saved meanwhile.
     """
 
     model: str = ""
     moments: list[Moments] = field(default_factory=list)
     class_moments: list[Moments] = field(default_factory=list)
-    reservoirs: list[Reservoir] = field(default_factory=list)
+    reservoir: Reservoir | None = None
     samples: list[Samples] = field(default_factory=list)
+    waiting: list[tuple[list[Any], Any, Any]] = field(default_factory=list)
     utterances: int = 0
     rows: int = 0
     forward_seconds: float = 0.0
@@ -137,8 +147,8 @@ class Evidence:
                 evidence.moments.append(Moments(dimension, grouped=wanted.grouped))
             if wanted.class_moments:  # apart from the groups: classes times groups would be too many matrices
                 evidence.class_moments.append(Moments(dimension, class_gram=True))
-            if wanted.samples:
-                evidence.reservoirs.append(Reservoir(MAX_SAMPLES, seed))
+        if wanted.samples:
+            evidence.reservoir = Reservoir(MAX_SAMPLES, seed)
         return evidence
 
     def add(self, piece: Piece, cpu: Callable[[], float] = time.process_time) -> None:
@@ -152,51 +162,95 @@ class Evidence:
             InputError: a feature cannot be used; the message names model and layer.
         """
         start, cpu_start = time.perf_counter(), cpu()
-        labels = None if piece.labels is None else Encoded.of(piece.labels, "labels")
-        groups = Encoded.of(piece.groups, "groups")
-        # of all layers at once where one look at each would be a wait for the device
-        finite = bool(piece.features) and all_finite(piece.features)
-        layer = 0
-        try:
-            for layer, moments in enumerate(self.moments):
-                own = groups if moments.grouped else None
-                moments.update(piece.features[layer], labels, own, finite=finite)
-            for layer, moments in enumerate(self.class_moments):
-                moments.update(piece.features[layer], labels, finite=finite)
-            updated, cpu_updated = time.perf_counter(), cpu()
-            for layer, reservoir in enumerate(self.reservoirs):
-                reservoir.update(piece.features[layer], labels, groups)
-        except ValueError as error:
-            raise InputError(f"{self.model}: layer {layer}: {error}; the weights may be damaged") from None
+        features = self._checked(piece.features)
+        self.waiting.append((features, piece.labels, piece.groups))
         self.rows += len(piece.groups)
         self.forward_seconds += piece.forward_seconds
         self.forward_cpu_seconds += piece.forward_cpu_seconds
         if self.forward_flops is None:
             self.forward_flops = piece.forward_flops
+        seconds = piece.select_seconds + time.perf_counter() - start
+        self._count(seconds, piece.select_cpu_seconds + cpu() - cpu_start)
+        waiting = sum(len(groups) for *_, groups in self.waiting) * max(each.shape[1] for each in features)
+        if waiting >= GATHERED_NUMBERS or on_accelerator(features[0]):
+            self._sum(cpu)
+
+    def _checked(self, features: Sequence[Any]) -> list[Any]:
+        """Return a batch's features, (N, D) of each layer, as what sums and samples take."""
+        # of all layers at once where one look at each would be a wait for the device
+        finite, checked = all_finite(features), []
+        for layer, given in enumerate(features):
+            try:
+                matrix = as_tensor(given) if on_accelerator(given) else as_features(given)
+                if not finite:
+                    check_finite(matrix)
+            except ValueError as error:
+                raise self._refusal(layer, error) from None
+            checked.append(matrix)
+        return checked
+
+    def _refusal(self, layer: int, error: ValueError) -> InputError:
+        return InputError(f"{self.model}: layer {layer}: {error}; the weights may be damaged")
+
+    def _count(self, seconds: float, cpu_seconds: float) -> None:
+        """Count time that moments alone would take, and samples alone as well."""
         if self.moments or self.class_moments:
-            self.moments_seconds += piece.select_seconds + updated - start
-            self.moments_cpu_seconds += piece.select_cpu_seconds + cpu_updated - cpu_start
-        if self.reservoirs:
-            self.samples_seconds += piece.select_seconds + time.perf_counter() - updated
-            self.samples_cpu_seconds += piece.select_cpu_seconds + cpu() - cpu_updated
+            self.moments_seconds += seconds
+            self.moments_cpu_seconds += cpu_seconds
+        if self.reservoir is not None:
+            self.samples_seconds += seconds
+            self.samples_cpu_seconds += cpu_seconds
 
-    def settle(self, candidate: Candidate) -> None:
-        """Wait for the sums that a GPU still has to do, once the pass is over.
+    def _sum(self, cpu: Callable[[], float]) -> None:
+        """Add what is waiting to the sums and the samples."""
+        start, cpu_start = time.perf_counter(), cpu()
+        of_batches, labels_of_batches, groups_of_batches = zip(*self.waiting, strict=True)
+        self.waiting = []
+        layers = [_joined(batches) for batches in zip(*of_batches, strict=True)]
+        labelled = labels_of_batches[0] is not None
+        labels = Encoded.of(np.concatenate(labels_of_batches), "labels") if labelled else None
+        groups = Encoded.of(np.concatenate(groups_of_batches), "groups")
+        self._count(time.perf_counter() - start, cpu() - cpu_start)
 
-        Those of earlier batches are done beside later ones' forward passes, in whose seconds they count.
+        start, cpu_start = time.perf_counter(), cpu()
+        for layer, features in enumerate(layers):
+            for moments in (*self.moments[layer : layer + 1], *self.class_moments[layer : layer + 1]):
+                try:
+                    moments.update(features, labels, groups if moments.grouped else None, finite=True)
+                except ValueError as error:
+                    raise self._refusal(layer, error) from None
+        if self.moments or self.class_moments:
+            self.moments_seconds += time.perf_counter() - start
+            self.moments_cpu_seconds += cpu() - cpu_start
+
+        start, cpu_start = time.perf_counter(), cpu()
+        if self.reservoir is not None:
+            self.reservoir.update_layers(layers, labels, groups)
+            self.samples_seconds += time.perf_counter() - start
+            self.samples_cpu_seconds += cpu() - cpu_start
+
+    def finish(self, candidate: Candidate) -> None:
+        """Add what is still waiting, and take the samples, once the pass is over.
+
+        The sums that a GPU still has to do are waited for; those of earlier batches are done beside later
+        ones' forward passes, in whose seconds they count.
         """
+        if self.waiting:
+            self._sum(time.process_time)
         if candidate.device.type == "cuda":
             start = time.perf_counter()
             torch.cuda.synchronize(candidate.device)
             self.moments_seconds += time.perf_counter() - start
+        if self.reservoir is not None:
+            start, cpu_start = time.perf_counter(), time.process_time()
+            self.samples, self.reservoir = self.reservoir.samples_of_layers(), None
+            self.samples_seconds += time.perf_counter() - start
+            self.samples_cpu_seconds += time.process_time() - cpu_start
 
-    def draw(self) -> None:
-        """Take the samples from the reservoirs, once the pass is over."""
-        start, cpu_start = time.perf_counter(), time.process_time()
-        self.samples = [reservoir.samples() for reservoir in self.reservoirs]
-        self.reservoirs = []
-        self.samples_seconds += time.perf_counter() - start
-        self.samples_cpu_seconds += time.process_time() - cpu_start
+
+def _joined(batches: Sequence[Any]) -> Any:
+    """Return the rows of several batches; those of one as they are, on their device."""
+    return batches[0] if len(batches) == 1 else np.concatenate(batches)
 
 
 def cost_of_passes(

@@ -71,8 +71,7 @@ def gather(
                 keeper.save(evidence)
     if evidence.rows == 0:
         raise InputError(f"{candidate.name}: no frame lies within a phone; check the true times")
-    evidence.settle(candidate)
-    evidence.draw()
+    evidence.finish(candidate)
     return evidence
 
 

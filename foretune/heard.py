@@ -60,7 +60,7 @@ class Heard:
         for each in pieces:
             labels, groups = sampler.of_utterances(each.indices)
             evidence.add(replace(each.piece, labels=labels, groups=groups))
-        evidence.draw()
+        evidence.finish(candidate)
         return evidence
 
     def _hold(self, name: str, found: list[_Pooled] | Evidence) -> None:

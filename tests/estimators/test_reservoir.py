@@ -137,6 +137,23 @@ def test_layers_keep_the_same_rows():
     assert rows_of(first.samples()) == rows_of(second.samples())
 
 
+def test_layers_in_one_reservoir_are_those_of_one_each():
+    together, first, second = Reservoir(20, 0), Reservoir(20, 0), Reservoir(20, 0)
+    for rows, labels, name in stream(LENGTHS):
+        wide = np.repeat(rows, 2, axis=1).astype(np.float32)
+        first.update(rows, labels, name)
+        second.update(wide, labels, name)
+        together.update_layers([rows, wide], labels, name)
+    for found, alone in zip(together.samples_of_layers(), (first, second), strict=True):
+        np.testing.assert_array_equal(found.features, alone.samples().features)
+        assert found.features.dtype == alone.samples().features.dtype
+        assert rows_of(found) == rows_of(alone.samples())
+    with pytest.raises(ValueError, match="layers has 1 of them, 2 were expected"):
+        together.update_layers([rows], labels, name)
+    with pytest.raises(ValueError, match=r"layers have \[1, 2\] rows"):
+        together.update_layers([rows[:1], wide[:2]], labels[:1], name)
+
+
 def test_without_groups_or_labels():
     reservoir = Reservoir(4)
     reservoir.update(torch.arange(20.0).reshape(10, 2))
