@@ -58,12 +58,12 @@ def gather(
     evidence = Evidence.empty(candidate, len(utterances), wanted, settings.seed)
     with _keeper(candidate, utterances, sampler, wanted, settings) as keeper:
         skip = keeper.restore(evidence)
-        whole = True
+        whole, cpu = True, _cpu_clock(candidate)
         try:
             with _one_thread_for_sums(candidate):
                 for _, piece in pieces_of(candidate, utterances, sampler, settings, skip_batches=skip):
                     whole = False
-                    evidence.add(piece, _cpu_clock(candidate))
+                    evidence.add(piece, cpu)
                     keeper.keep(piece, evidence)
                     whole = True
         finally:

@@ -45,7 +45,8 @@ def in_streams(
         candidate: that computes; each stream has a copy, which shares its weights.
         items: taken when a stream is about to be free.
         work: called with a copy and an item, in a thread of its own that has its share of the cores.
-        streams: how many items are at work at a time; one needs no thread.
+        streams: how many items are at work at a time; one needs no thread. With more, what the caller does
+            meanwhile has one core of torch's.
     """
     if streams == 1:
         for item in items:
@@ -67,6 +68,7 @@ def in_streams(
         streams, "foretune-stream", initializer=torch.set_num_threads, initargs=(threads // streams,)
     )
     at_work: deque[Future[_Result]] = deque()
+    torch.set_num_threads(1)  # the streams have all cores; a second thread would wait for one of them
     try:
         for item in items:
             at_work.append(pool.submit(run, item))

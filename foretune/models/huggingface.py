@@ -100,6 +100,7 @@ def from_extractor(name: str, encoder: Any, extractor: Any, card: Card) -> Modul
         sample_rate=inputs.rate,
         card=card,
         code=extractor_code(extractor),
+        copies=True,
     )
 
 

@@ -97,6 +97,7 @@ class ModuleCandidate(Candidate):
         longest: int | None = None,
         card: Card | None = None,
         code: str = "",
+        copies: bool = False,
     ) -> None:
         """Wrap a module, and find out by trying what is not given.
 
@@ -116,6 +117,7 @@ class ModuleCandidate(Candidate):
             longest: samples, at 16 kHz, that a waveform may have.
             card: what is known about it.
             code: whatever else makes its features, for the revision.
+            copies: as of `Candidate`; not known of any module, which may keep things in places of its own.
 
         Raises:
             InputError: the module does not run its layers, or its frames lie on no grid.
@@ -129,6 +131,7 @@ class ModuleCandidate(Candidate):
         self.num_layers = len(self.layers)
         self.native_rate = sample_rate
         self.longest = longest
+        self.copies = copies
         self._own_inputs = inputs
         self._inputs: Any = inputs or PaddedWaveforms(_first_argument(module))
         self._frames = frames

@@ -237,19 +237,24 @@ def _keep_padding_silent(layer: Any) -> None:
     torchaudio masks padding in attention alone, so that an utterance's last frames would depend on how far
     it is padded, and no two utterances of different length could share a batch.
     """
-    padding: list[Tensor | None] = [None]
+    _over_time(layer).padded = None
+    layer.register_forward_pre_hook(_note_padding, with_kwargs=True)
+    _over_time(layer).register_forward_pre_hook(_silence_padding)
 
-    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        padding[0] = args[1] if len(args) > 1 else kwargs.get("key_padding_mask")
 
-    def silence(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        if padding[0] is None:
-            return None
-        return (args[0].masked_fill(padding[0][:, None, :], 0.0),)
+def _note_padding(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Leave a layer's mask of padding, (batch, frames), with its convolution: copies have their own."""
+    _over_time(layer).padded = args[1] if len(args) > 1 else kwargs.get("key_padding_mask")
 
-    layer.register_forward_pre_hook(note, with_kwargs=True)
-    over_time = next(part for part in layer.conv_module.modules() if _is_depthwise(part))
-    over_time.register_forward_pre_hook(silence)
+
+def _silence_padding(convolution: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    padding, convolution.padded = convolution.padded, None
+    return None if padding is None else (args[0].masked_fill(padding[:, None, :], 0.0),)
+
+
+def _over_time(layer: Any) -> Any:
+    """Return a Conformer layer's convolution over time."""
+    return next(part for part in layer.conv_module.modules() if _is_depthwise(part))
 
 
 def _is_depthwise(part: nn.Module) -> bool:
@@ -277,6 +282,7 @@ def _wrap(where: str, name: str, module: nn.Module, config: dict[str, Any], card
         sample_rate=rate,
         card=card,
         code=json.dumps(settings, sort_keys=True),
+        copies=True,
     )
 
 

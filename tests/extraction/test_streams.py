@@ -13,6 +13,7 @@ import torch
 
 from foretune.extraction import extract
 from foretune.extraction.streams import copy_of, in_streams, one_ahead, streams_of
+from foretune.models import load_candidate
 from foretune.models.huggingface import load_folder
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
@@ -147,6 +148,20 @@ def test_features_do_not_depend_on_the_number_of_streams(two_threads, encoder, u
         assert one.indices == other.indices
         for layer, expected in zip(one.states.layers, other.states.layers, strict=True):
             assert torch.equal(layer, expected)
+
+
+@pytest.mark.parametrize("name", ["conformer", "apc", "vggish"])
+def test_shipped_modules_compute_beside_themselves(two_threads, utterances, name):
+    candidate = load_candidate(name)
+    test_features_do_not_depend_on_the_number_of_streams(None, candidate, utterances)
+
+
+def test_what_the_caller_does_meanwhile_has_one_thread(two_threads):
+    results = in_streams(Plain(), range(4), lambda _, item: item, 2)
+    next(results)
+    assert torch.get_num_threads() == 1
+    results.close()
+    assert torch.get_num_threads() == 2
 
 
 def test_what_cannot_be_copied_has_one_stream(two_threads, frame_statistics):
