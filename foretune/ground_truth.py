@@ -11,16 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from foretune.records import TuningRecord, read_tuning
+from foretune.records.tuning import RunProtocol, planned
 from foretune.tasks.errors import InputError
 
 Protocol = Literal["layer", "full", "single-layer", "probe"]
-_SAME: dict[Protocol, tuple[Protocol, ...]] = {
-    "layer": ("layer", "full"),
-    "full": ("layer", "full"),
-    "single-layer": ("single-layer",),
-    "probe": ("probe",),
-}
-"""Which protocols' records serve for each."""
 MODEL_PROTOCOLS: tuple[Protocol, ...] = ("layer", "probe")
 """How models are tuned: whole (`full`, the same as `layer` with the last one), or frozen under a probe."""
 LEAST_CANDIDATES = 3
@@ -49,20 +43,21 @@ class Outcome:
     deviation: float | None
     seeds: int
     wall_seconds: float
-    protocol: Literal["layer", "single-layer", "probe"] = "layer"
+    protocol: RunProtocol = "layer"
     by_seed: Mapping[int, float] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def over_seeds(cls, runs: Sequence[TuningRecord]) -> Outcome:
-        """Average the runs of one candidate, which differ in their seeds only."""
-        values = [run.value for run in runs if run.value is not None]
+        """Average the runs of one candidate, which differ in their seeds; of one seed the last counts."""
+        by_seed = {run.seed: run.value for run in runs if run.value is not None}
+        values = list(by_seed.values())
         return cls(
             value=math.fsum(values) / len(values),
             deviation=statistics.stdev(values) if len(values) > 1 else None,
             seeds=len(values),
             wall_seconds=math.fsum(run.wall_seconds for run in runs) / len(runs),
-            protocol="layer" if runs[0].protocol == "full" else runs[0].protocol,
-            by_seed={run.seed: run.value for run in runs if run.value is not None},
+            protocol=planned(runs[0].protocol),
+            by_seed=by_seed,
         )
 
 
@@ -79,7 +74,7 @@ def shares_beaten(runs: Iterable[TuningRecord], *, except_task: str) -> dict[tup
     """
     by_task: dict[str, dict[tuple[str, int], list[float]]] = {}
     for run in runs:
-        if run.task != except_task and run.protocol in _SAME["layer"] and run.value is not None:
+        if run.task != except_task and planned(run.protocol) == "layer" and run.value is not None:
             goodness = run.value if run.direction == "higher" else -run.value
             by_task.setdefault(run.task, {}).setdefault((run.model, run.layer), []).append(goodness)
     shares: dict[tuple[str, int], list[float]] = {}
@@ -129,7 +124,7 @@ class GroundTruth:
             run if metric is None else run.model_copy(update={"metric": metric, "value": run.metrics[metric]})
             for run in runs
             if run.task == task
-            and run.protocol in _SAME[protocol]
+            and planned(run.protocol) == planned(protocol)
             and (settings is None or run.settings == settings)
             and run.status == "done"
             and (metric is None or metric in run.metrics)

@@ -52,6 +52,11 @@ class TestOutcomes:
         assert truth.full("hubert", 4, **NOW).value == 0.3
         assert truth.full("b", 2, **NOW).value == 0.7
 
+    def test_a_seed_counts_once_however_its_run_is_told(self):
+        runs = [run(seed=0, value=0.2), run(seed=0, value=0.2, protocol="full"), run(seed=1, value=0.6)]
+        outcome = GroundTruth("asr", runs).full("hubert", 0, **NOW)
+        assert (outcome.seeds, outcome.value) == (2, pytest.approx(0.4))
+
     def test_other_tasks_models_and_protocols_do_not_count(self):
         others = [run(value=1.0, task="speaker_identification"), run(value=1.0, model="fbank")]
         others.append(run(value=1.0, protocol="probe"))

@@ -11,6 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from .schema import RecordBase
 
 Key = tuple[str, str, str, str, str, int, int, str]
+RunProtocol = Literal["layer", "single-layer", "probe"]
+"""What a run does; `full` is another name for `layer` at the top."""
+
+
+def planned(protocol: Literal["layer", "full", "single-layer", "probe"]) -> RunProtocol:
+    """Return the protocol that a run is planned, looked for and judged under.
+
+    >>> planned("full"), planned("probe")
+    ('layer', 'probe')
+    """
+    return "layer" if protocol == "full" else protocol
 
 
 class Trial(BaseModel):
@@ -92,8 +103,8 @@ class TuningRecord(RecordBase):
     @property
     def run_key(self) -> Key:
         """Return the key of the computation, one and the same told as `full` or as `layer` at the top."""
-        task, data, model, revision, protocol, layer, seed, settings = self.key
-        return task, data, model, revision, "layer" if protocol == "full" else protocol, layer, seed, settings
+        task, data, model, revision, _, layer, seed, settings = self.key
+        return task, data, model, revision, planned(self.protocol), layer, seed, settings
 
 
 def settings_text(settings: Mapping[str, float | str]) -> str:

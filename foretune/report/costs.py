@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from foretune.judging import DEFAULT_POLICY
 from foretune.records import AgreementRecord, ScoreRecord, TuningRecord
+from foretune.records.tuning import planned
 
 Place = tuple[str, str, int, str, int]
-_WHOLE = ("layer", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ class Costs:
         self._runs: dict[tuple[object, ...], list[TuningRecord]] = {}
         for run in runs:
             if run.status == "done":
-                protocol = "layer" if run.protocol in _WHOLE else run.protocol
-                where = (run.suite, run.task, run.data_revision, run.model, run.layer, protocol)
+                where = (run.suite, run.task, run.data_revision, run.model, run.layer, planned(run.protocol))
                 self._runs.setdefault(where, []).append(run)
 
     def scoring(self, cell: AgreementRecord) -> Spent | None:

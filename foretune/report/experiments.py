@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from foretune.experiments import ESTIMATORS, REBUILT, RebuiltExperiment
 from foretune.judging import DEFAULT_POLICY
 from foretune.records import AgreementRecord, PublishedRecord
+from foretune.records.tuning import planned
 from foretune.tasks.published import chen2023
 
 from . import tables
@@ -49,10 +50,9 @@ def section(
 
 
 def _belongs(cell: AgreementRecord, experiment: RebuiltExperiment) -> bool:
-    protocol = "layer" if experiment.protocol == "full" else experiment.protocol
     policy = DEFAULT_POLICY if experiment.setting == "models" else "each"
     return (cell.suite, cell.setting, cell.model, cell.protocol, cell.layer_policy) == (
-        "embedded", experiment.setting, experiment.model, protocol, policy
+        "embedded", experiment.setting, experiment.model, planned(experiment.protocol), policy
     ) and (cell.task in experiment.tasks and cell.estimator in ESTIMATORS)  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from foretune.agreement import ceiling, split_half
 from foretune.ground_truth import LEAST_CANDIDATES, Outcome
 from foretune.models import twin
 from foretune.records import Provenance, TuningRecord
+from foretune.records.tuning import planned
 
 from . import tables
 from .settings import Setting, metric_name
@@ -102,10 +103,10 @@ def _by_setting(runs: Sequence[TuningRecord]) -> dict[Setting, list[TuningRecord
         tops[run.task, run.model] = max(run.layer, tops.get((run.task, run.model), 0))
     groups: dict[Setting, list[TuningRecord]] = {}
     for run in runs:
-        protocol = "layer" if run.protocol == "full" else run.protocol
+        protocol = planned(run.protocol)
         if protocol != "single-layer" and run.layer == tops[run.task, run.model]:
             groups.setdefault(Setting(run.suite, run.task, "models", "all", protocol), []).append(run)
-        if run.protocol in ("layer", "single-layer"):
+        if protocol != "probe":
             groups.setdefault(Setting(run.suite, run.task, "layers", run.model, protocol), []).append(run)
     return groups
 
@@ -156,7 +157,7 @@ def _gains(runs: Sequence[TuningRecord]) -> str:
     rows = []
     for name, task in SERVES.items():
         other = twin(name)
-        whole = [run for run in runs if run.task == task and run.protocol in ("layer", "full")]
+        whole = [run for run in runs if run.task == task and planned(run.protocol) == "layer"]
         pair = [_at_the_top(whole, each) for each in (name, other)]
         if pair[0] is None or pair[1] is None:
             continue

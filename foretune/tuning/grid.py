@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from foretune.records import TuningRecord
-from foretune.records.tuning import Key
+from foretune.records.tuning import Key, planned
 from foretune.tasks import get_task
 from foretune.tasks.utterance import TaskData
 
 from .display import Show, display
-from .planning import Run, planned
+from .planning import Run
 from .worker import POLL_SECONDS, Worker, claims, work_alone
 
 

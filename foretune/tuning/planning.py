@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from foretune.models import load_candidate
+from foretune.records.tuning import planned
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
 
@@ -67,11 +68,6 @@ def plan(
         for layer in cuts[model]
     ]
     return list(dict.fromkeys(runs))
-
-
-def planned(protocol: Protocol) -> Protocol:
-    """Return the protocol that a run is planned and looked for under."""
-    return "layer" if protocol == "full" else protocol
 
 
 def _cuts(model: str, layers: Literal["all", "last"] | Sequence[int]) -> list[int]:

@@ -61,6 +61,10 @@ class TestGroundTruth:
             ["asr", "layers of ctc, each alone", "3"],
         ]
 
+    def test_a_whole_encoder_counts_among_its_layers_however_it_was_told(self):
+        told = [each.model_copy(update={"protocol": "full"}) if each.layer == 2 else each for each in RUNS]
+        assert ground_truth.section(told)[2] == ground_truth.section(RUNS)[2]
+
     def test_models_are_compared_at_their_tops(self):
         others = [run(name, 6, 0, 0.7) for name in ("speaker", "fbank")]
         found = {row[1]: row for row in rows(ground_truth.section([*RUNS, *others])[2])}
