@@ -209,6 +209,7 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
         values=[entry.outcome.value for entry in entries],
         deviations=[entry.outcome.deviation for entry in entries],
         seeds=min(entry.outcome.seeds for entry in entries),
+        seeds_each=[entry.outcome.seeds for entry in entries],
         smallest_p_value=smallest_p_value(len(entries)),
         **statistics,
         **_ceilings(task, entries),

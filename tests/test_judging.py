@@ -89,6 +89,17 @@ class TestLayers:
         cell = layers(runs=RUNS | {0: [0.9, 0.8, 0.85, 0.99]})
         assert cell.split_half == agreement.split_half([*RUNS.values()])
 
+    def test_candidates_with_different_numbers_of_seeds(self):
+        runs = RUNS | {0: [0.9, 0.8, 0.85, 0.99, 0.7]}
+        cell = layers(runs=runs)
+        deviations, numbers = [outcome(values).deviation for values in runs.values()], [5, 3, 3, 3, 3]
+        assert (cell.seeds, cell.seeds_each) == (3, numbers)
+        assert cell.values[0] == pytest.approx(0.848, rel=EXACT)  # the mean of all five
+        goodness = [-value for value in cell.values]
+        assert cell.ceiling == agreement.ceiling(goodness, deviations, numbers)
+        interval = agreement.seed_interval(SCORES, goodness, deviations, numbers)
+        assert (cell.seed_low, cell.seed_high) == interval
+
     def test_errors_by_groups_of_utterances(self):
         given = [
             score(layer, group_errors=GROUPS[layer], standard_error=math.hypot(*GROUPS[layer]))

@@ -175,6 +175,12 @@ class TestRender:
         assert "Seeds agree with seeds by 0.80; knowing" in of_task([cell(ceiling=0.9, split_half=0.8)])
         assert "With one seed nothing is known of the noise." in of_task([cell()])
 
+    def test_different_numbers_of_seeds(self):
+        assert "3 candidates, fine-tuned with 3 seeds each;" in of_task([cell()])
+        found = cell(seeds_each=[3, 5, 3])
+        assert "3 candidates, fine-tuned with 3 to 5 seeds each;" in of_task([found])
+        assert "at least 11 fine-tuning runs: 11 layers of hubert for asr." in render([found], [])
+
     def test_other_statistics(self):
         found = cell(
             held_fixed="depth", partial_spearman=0.25, partial_p_value=0.04, pearson=0.5, top_3_recall=2 / 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +14,10 @@ from foretune.terminal import progress_bars, say, show_runs
 from .options import TUNING_RECORDS, Device, LayersOption, SkipBad, Utterances, chosen_layers
 
 if TYPE_CHECKING:
-    from foretune.tasks.utterance import TaskData
+    from foretune.records import TuningRecord
     from foretune.tuning import Run
+    from foretune.tuning.costs import Estimate
+    from foretune.tuning.worker import Worker
 
 
 class Protocol(StrEnum):
@@ -48,6 +49,15 @@ def tune(
         ),
     ] = Protocol.LAYER,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with seeds from 0.")] = 3,
+    max_seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="5",
+            help="Give the candidates of a setting (layers of one model, or models) so many seeds where the "
+            "first ones disagree: candidates spread over less than 5 standard deviations over seeds, or "
+            "rankings by some seeds agree with those by the others by less than 0.9 (split-half).",
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Your speech, as for rank; the embedded speech by default.")
     ] = None,
@@ -62,7 +72,8 @@ def tune(
         typer.Option(
             metavar="10m|1h30m|…",
             help="Leave out what takes longer in all: the highest seeds first, then every other layer, then "
-            "the dearest models; updates are never cut. No run begins after that time.",
+            "the dearest models; updates are never cut. No run begins after that time. Further seeds come "
+            "last, and only where nothing was left out.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -100,15 +111,20 @@ def tune(
     Examples:
     - `foretune tune --task asr --model hubert --layers 0,6,12`
     - `foretune tune --task all --model all --protocol full --workers 2`
+    - `foretune tune --task asr --model all --seeds 3 --max-seeds 5`
     - `foretune tune --task emotion_recognition --data calls.csv --model hubert --budget 10m`
     """
     depths = chosen_layers(layers)
     from foretune.models import expand
     from foretune.ranking import load_data
     from foretune.tasks import TASKS, get_task
-    from foretune.tuning import data_of, plan, run_grid
+    from foretune.tuning import data_of, further_runs, plan, run_grid
     from foretune.tuning.budget import seconds_of
+    from foretune.tuning.further import check_seeds
+    from foretune.tuning.worker import Worker
 
+    if max_seeds is not None:
+        check_seeds(seeds, max_seeds)
     seconds = None if budget is None else seconds_of(budget)
     settings = _settings(learning_rates, validation, steps, dtype)
     tasks = list(TASKS) if "all" in task else task
@@ -124,9 +140,12 @@ def tune(
         }
     if dry_run or seconds is not None:
         sets = data_of(tasks, sets)
-        runs = _within(runs, records, sets, device, settings, workers=workers, budget=seconds)
+        worker = Worker(records, sets, device, settings)
+        kept = _within(runs, worker, workers=workers, budget=seconds, max_seeds=max_seeds)
         if dry_run:
             return
+        if len(kept) < len(runs):
+            runs, max_seeds = kept, None
     done = run_grid(
         runs,
         records=records,
@@ -136,10 +155,15 @@ def tune(
         retry_failed=retry_failed,
         settings=settings,
         seconds=seconds,
+        max_seeds=max_seeds,
+        report=say,
     )
     show_runs(done)
-    if len(done) < len(runs):
-        say(f"the budget is spent: {len(runs) - len(done)} runs were not begun; the same command goes on")
+    undone = len(runs) - sum(record.seed < seeds for record in done)
+    if max_seeds is not None:
+        undone += len(further_runs(done, seeds=seeds, max_seeds=max_seeds))
+    if undone:
+        say(f"the budget is spent: {undone} runs were not begun; the same command goes on")
     failed = [record for record in done if record.status == "failed"]
     if failed:
         first = failed[0]
@@ -168,36 +192,25 @@ def _settings(
 
 
 def _within(
-    runs: list[Run],
-    records: Path,
-    data: Mapping[str, TaskData],
-    device: str,
-    settings: Mapping[str, Any],
-    *,
-    workers: int,
-    budget: float | None,
+    runs: list[Run], worker: Worker, *, workers: int, budget: float | None, max_seeds: int | None
 ) -> list[Run]:
     """Say what a grid will cost, and return the runs that a budget allows, those already done among them."""
-    import torch
-
     from foretune.tuning.budget import duration, fit
-    from foretune.tuning.costs import estimate
-    from foretune.tuning.worker import Worker
 
-    worker = Worker(records, data, device, settings)
     settled = worker.settled(runs, None)
     undone = [run for run in runs if run not in settled]
-    threads = torch.get_num_threads()
-    if workers > 1:
-        torch.set_num_threads(1)
-    try:
-        costs = estimate(undone, worker, torch.get_num_threads(), say)
-    finally:
-        torch.set_num_threads(threads)
+    further = _further(runs, list(settled.values()), worker, max_seeds)
+    costs = _estimate([*undone, *further], worker, workers)
     done = f", {len(settled)} of them done already" if settled else ""
     known = f"; {costs.recorded} known from records" if costs.recorded else ""
     processes = f" with {workers} workers" if workers > 1 else ""
     say(f"{len(runs)} runs{done}: about {duration(costs.seconds(undone, workers))}{processes}{known}")
+    if max_seeds is not None:
+        at_most = "up to " if undone else ""
+        say(
+            f"{at_most}{len(further)} further runs where seeds disagree, up to {max_seeds} seeds: "
+            f"{at_most}about {duration(costs.seconds(further, workers))}{processes}"
+        )
     if budget is None or not undone:
         return runs
     kept, left_out = fit(undone, costs, budget, workers)
@@ -205,6 +218,37 @@ def _within(
         say(f"left out to fit into {duration(budget)}: {'; '.join(left_out)}")
         say(f"{len(kept)} runs to do: about {duration(costs.seconds(kept, workers))}{processes}")
     return [run for run in runs if run in settled or run in set(kept)]
+
+
+def _further(
+    runs: list[Run], settled: list[TuningRecord], worker: Worker, max_seeds: int | None
+) -> list[Run]:
+    """Return the undone runs with further seeds: those there may be, until all first seeds are settled."""
+    from foretune.tuning.further import further_runs, possible_runs
+
+    if max_seeds is None or not runs:
+        return []
+    if len(settled) < len(runs):
+        further = possible_runs(runs, max_seeds)
+    else:
+        further = further_runs(settled, seeds=1 + max(run.seed for run in runs), max_seeds=max_seeds)
+    done = worker.settled(further, None)
+    return [run for run in further if run not in done]
+
+
+def _estimate(runs: list[Run], worker: Worker, workers: int) -> Estimate:
+    """Estimate what runs cost, on as many threads as they will have."""
+    import torch
+
+    from foretune.tuning.costs import estimate
+
+    threads = torch.get_num_threads()
+    if workers > 1:
+        torch.set_num_threads(1)
+    try:
+        return estimate(runs, worker, torch.get_num_threads(), say)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def pretrain(

@@ -101,10 +101,20 @@ def _agreement(record: AgreementRecord) -> Result:
             }
         ),
         error=(record.error or "no value") if failed else "",
-        origin={"data": record.data_revision, "candidates": ", ".join(record.names)},
+        origin={
+            "data": record.data_revision,
+            "candidates": ", ".join(record.names),
+            "seeds": _seeds(record),
+        },
         timed_on=_timed_on(record),
         untimed=_why_untimed(record),
     )
+
+
+def _seeds(record: AgreementRecord) -> str:
+    """Return with how many seeds the candidates were fine-tuned: one number where it is the same."""
+    numbers = record.seed_numbers
+    return ", ".join(map(str, numbers if len(set(numbers)) > 1 else numbers[:1]))
 
 
 def _published(record: PublishedRecord) -> Result:

@@ -24,7 +24,7 @@ ALLOWABLE: tuple[State, ...] = tuple(state for state in get_args(State) if state
 - `missing`: the earlier run has the cell, this one does not (never run, skipped, deselected);
 - `new`: this run has the cell, or a value in it, that the earlier one does not;
 - `failed`: the estimator gave a value then and gives none now;
-- `changed`: it was made from other data, weights or candidates;
+- `changed`: it was made from other data, weights, candidates or seeds of fine-tuning;
 - `untimed`: the times were not taken on the same device and machine with as many threads, or were taken
   beside other tests;
 - `unbounded`: a limit is by interval, and the earlier run has none in the cell.

@@ -23,6 +23,7 @@ class AgreementRecord(RecordBase):
         values: the metric after fine-tuning, in its own direction, mean over seeds.
         deviations: the standard deviation of that over seeds; None with a single seed.
         seeds: the least number of seeds that a candidate was fine-tuned with.
+        seeds_each: the number of each candidate; empty in older records, where all have `seeds`.
         low: lower end of the 95 % interval of ρ over candidates (`agreement.candidate_interval`).
         high: its upper end.
         smooth_p_value: see `agreement.smooth_p_value`; None for models.
@@ -69,6 +70,7 @@ class AgreementRecord(RecordBase):
     values: list[float]
     deviations: list[float | None]
     seeds: int
+    seeds_each: list[int] = Field(default_factory=list)
     spearman: float | None
     p_value: float | None
     smallest_p_value: float
@@ -100,6 +102,11 @@ class AgreementRecord(RecordBase):
     largest_p_value: float | None = None
     reason: str = ""
     passed: bool = True
+
+    @property
+    def seed_numbers(self) -> list[int]:
+        """Return with how many seeds each candidate was fine-tuned."""
+        return list(self.seeds_each) or [self.seeds] * len(self.names)
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from foretune.agreement import compare, holm, sign_flip
 from foretune.records import AgreementRecord
+from foretune.setting import Setting
 
 from . import tables
-from .settings import BASELINES, Setting, default_cells, setting_of
+from .settings import BASELINES, default_cells, setting_of
 
 LOGME = "logme"
 """The estimator that others are compared with."""

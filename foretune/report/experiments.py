@@ -8,10 +8,11 @@ from foretune.experiments import ESTIMATORS, REBUILT, RebuiltExperiment
 from foretune.judging import DEFAULT_POLICY
 from foretune.records import AgreementRecord, PublishedRecord
 from foretune.records.tuning import planned
+from foretune.seeds import pooled
 from foretune.tasks.published import chen2023
 
 from . import tables
-from .ground_truth import pooled
+from .suite import seeds_of
 
 _INTRODUCTION = (
     "Chen et al., 2023 (arXiv:2306.01015) judge three estimators by three experiments. Here each is rebuilt: "
@@ -58,13 +59,13 @@ def _belongs(cell: AgreementRecord, experiment: RebuiltExperiment) -> bool:
 
 def _truth(experiment: RebuiltExperiment, cells: Sequence[AgreementRecord]) -> str:
     whole = next((cell for cell in cells if cell.task == experiment.tasks[0]), cells[0])
-    deviation = pooled(whole.deviations)
+    deviation = pooled(whole.deviations, whole.seed_numbers)
     spread = max(whole.values) - min(whole.values)
     pairs = zip(whole.names, whole.values, strict=True)
     return _SPREAD.format(
         measure=experiment.measure,
         what="layer" if experiment.setting == "layers" else "model",
-        seeds=f"{whole.seeds} seed{'s' * (whole.seeds != 1)}",
+        seeds=seeds_of(whole),
         values=", ".join(f"{name} {value:.3f}" for name, value in pairs),
         spread=tables.number(spread, 3),
         ratio=tables.significant(spread / deviation) if deviation else "an unknown number of",

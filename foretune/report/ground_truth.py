@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from foretune.agreement import ceiling, split_half
+from foretune.agreement import ceiling
 from foretune.ground_truth import LEAST_CANDIDATES, Outcome
 from foretune.models import twin
 from foretune.records import Provenance, TuningRecord
 from foretune.records.tuning import planned
+from foretune.seeds import LEAST_RATIO, LEAST_SPLIT_HALF, by_candidate, pooled, seed_agreement
+from foretune.setting import by_setting
 
 from . import tables
-from .settings import Setting, metric_name
+from .settings import metric_name
 
 SERVES = {
     "ctc": "asr",
@@ -37,9 +38,11 @@ SERVES = {
 _TRUTH = (
     "How far apart fine-tuning puts the candidates of each setting. *deviation* is the standard deviation "
     "over seeds, pooled over candidates; *spread* is the distance from the worst candidate to the best. "
-    "Where spread is less than five deviations (*), the order of neighbours is chance. *split-half* is how "
-    "well rankings by some of the seeds agree with those by the others, and *ceiling* the ρ to be expected "
-    "of an estimator that knows the true results. Runs count in each setting that they serve."
+    f"Where spread is less than {LEAST_RATIO:g} deviations (*), the order of neighbours is chance. "
+    "*split-half* is how well rankings by some of the seeds agree with those by the others (less than "
+    f"{LEAST_SPLIT_HALF:g}: *), and *ceiling* the ρ to be expected of an estimator that knows the true "
+    "results. Either * says that the seeds disagree: there `foretune tune --max-seeds` makes further ones. "
+    "Runs count in each setting that they serve."
 )
 _GRID = (
     "What it cost, each run counted once. Seconds are those of the machines named, one thread a run; "
@@ -73,54 +76,35 @@ def _settings(runs: Sequence[TuningRecord]) -> str:
     headers = ["task", "candidates", "n", "seeds", "metric", "worst", "best", "spread"]
     headers += ["deviation", "spread / deviation", "split-half", "ceiling", "runs"]
     rows = []
-    for setting, found in sorted(_by_setting(runs).items()):
-        outcomes = list(_by_candidate(found).values())
+    for setting, found in sorted(by_setting(runs, runs[0].suite).items()):
+        outcomes = list(by_candidate(found).values())
         if len(outcomes) < LEAST_CANDIDATES:
             continue
         means = [each.value for each in outcomes]
         higher = found[0].direction == "higher"
-        deviation = pooled(each.deviation for each in outcomes)
-        spread = max(means) - min(means)
-        ratio = None if not deviation else spread / deviation
-        halves, reach = _noise(outcomes, 1 if higher else -1)
-        row = [setting.task, setting.title, str(len(outcomes)), str(min(each.seeds for each in outcomes))]
+        seeds = seed_agreement(outcomes)
+        row = [setting.task, setting.title, str(len(outcomes))]
+        row.append(tables.least_to_most([each.seeds for each in outcomes]))
         row += [
             metric_name(found[0].metric),
             tables.number(min(means) if higher else max(means), 3),
             tables.number(max(means) if higher else min(means), 3),
-            tables.number(spread, 3),
-            tables.number(deviation, 4),
-            tables.significant(ratio) + ("*" if ratio is not None and ratio < 5 else ""),
+            tables.number(seeds.spread, 3),
+            tables.number(seeds.deviation, 4),
+            tables.significant(seeds.ratio) + "*" * seeds.near,
+            tables.number(seeds.split_half) + "*" * seeds.mixed,
         ]
-        rows.append([*row, tables.number(halves), tables.number(reach), str(len(found))])
+        rows.append([*row, tables.number(_ceiling(outcomes, 1 if higher else -1)), str(len(found))])
     return tables.markdown(headers, rows, text_columns=2)
 
 
-def _by_setting(runs: Sequence[TuningRecord]) -> dict[Setting, list[TuningRecord]]:
-    """Return the runs of each setting; the whole encoder counts among its layers and among models."""
-    tops: dict[tuple[str, str], int] = {}
-    for run in runs:
-        tops[run.task, run.model] = max(run.layer, tops.get((run.task, run.model), 0))
-    groups: dict[Setting, list[TuningRecord]] = {}
-    for run in runs:
-        protocol = planned(run.protocol)
-        if protocol != "single-layer" and run.layer == tops[run.task, run.model]:
-            groups.setdefault(Setting(run.suite, run.task, "models", "all", protocol), []).append(run)
-        if protocol != "probe":
-            groups.setdefault(Setting(run.suite, run.task, "layers", run.model, protocol), []).append(run)
-    return groups
-
-
-def _noise(outcomes: Sequence[Outcome], sign: int) -> tuple[float | None, float | None]:
-    """Return how well seeds agree with seeds, and what ρ can be reached, as agreements say it."""
-    common = sorted(set.intersection(*(set(each.by_seed) for each in outcomes)))
-    halves = split_half([[each.by_seed[seed] for seed in common] for each in outcomes])
-    reach = ceiling(
+def _ceiling(outcomes: Sequence[Outcome], sign: int) -> float | None:
+    """Return what ρ can be reached, as agreements say it."""
+    return ceiling(
         [sign * each.value for each in outcomes],
         [each.deviation for each in outcomes],
         [each.seeds for each in outcomes],
     )
-    return halves, reach
 
 
 def _grid(runs: Sequence[TuningRecord]) -> str:
@@ -163,7 +147,7 @@ def _gains(runs: Sequence[TuningRecord]) -> str:
             continue
         sign = 1 if whole[0].direction == "higher" else -1
         gain = sign * (pair[0].value - pair[1].value)
-        deviation = pooled([pair[0].deviation, pair[1].deviation])
+        deviation = pooled([pair[0].deviation, pair[1].deviation], [pair[0].seeds, pair[1].seeds])
         rows.append(
             [
                 name,
@@ -181,17 +165,4 @@ def _gains(runs: Sequence[TuningRecord]) -> str:
 def _at_the_top(runs: Sequence[TuningRecord], model: str | None) -> Outcome | None:
     own = [run for run in runs if run.model == model]
     top = max((run.layer for run in own), default=None)
-    return next(iter(_by_candidate([run for run in own if run.layer == top]).values()), None)
-
-
-def _by_candidate(runs: Sequence[TuningRecord]) -> dict[tuple[str, int], Outcome]:
-    found: dict[tuple[str, int], list[TuningRecord]] = {}
-    for run in runs:
-        found.setdefault((run.model, run.layer), []).append(run)
-    return {candidate: Outcome.over_seeds(own) for candidate, own in found.items()}
-
-
-def pooled(deviations: Iterable[float | None]) -> float | None:
-    """Return the root mean square of standard deviations over seeds; None where none is known."""
-    known = [each for each in deviations if each is not None]
-    return math.sqrt(statistics.fmean(each**2 for each in known)) if known else None
+    return next(iter(by_candidate([run for run in own if run.layer == top]).values()), None)

@@ -6,73 +6,16 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from foretune.judging import DEFAULT_POLICY, default_policy
 from foretune.records import AgreementRecord
+from foretune.setting import KINDS, Setting
 
 BASELINES = frozenset({"random", "parameters", "depth", "dimension", "feature_norm", "other_tasks"})
 """Rows to beat: they look at no labels of the task."""
 RIVALS = ("held_out_evidence", "logme", "sliced_wasserstein")
 """Estimators that figures always show where they were judged: ours, and those of Chen et al., 2023."""
 SHOWN = 4
-KINDS = {
-    ("layers", "layer"): "layers",
-    ("layers", "single-layer"): "layers, each alone",
-    ("models", "layer"): "models, full",
-    ("models", "probe"): "models, probed",
-}
-"""What is ranked, and how it was fine-tuned: settings of different kinds are never mixed."""
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class Setting:
-    """Candidates ranked for a task, as an agreement names them.
-
-    Attributes:
-        suite: of the speech.
-        task: with its part after a colon, if it has any.
-        kind: `layers` or `models`.
-        model: whose layers; `all` for models.
-        protocol: how the candidates were fine-tuned.
-    """
-
-    suite: str
-    task: str
-    kind: str
-    model: str
-    protocol: str
-
-    @property
-    def family(self) -> str:
-        """Return the task without its part.
-
-        >>> Setting("embedded", "multilingual_asr:de", "layers", "conformer", "layer").family
-        'multilingual_asr'
-        """
-        return self.task.partition(":")[0]
-
-    @property
-    def title(self) -> str:
-        """Return what is ranked and how it was fine-tuned, without the task.
-
-        >>> Setting("embedded", "asr", "layers", "conformer", "single-layer").title
-        'layers of conformer, each alone'
-        >>> Setting("embedded", "asr", "models", "all", "layer").title
-        'models, full'
-        """
-        kind = KINDS.get((self.kind, self.protocol), f"{self.kind}, {self.protocol}")
-        return kind if self.kind == "models" else kind.replace("layers", f"layers of {self.model}", 1)
-
-    @property
-    def label(self) -> str:
-        """Return the same with the part of the task, if there is one, for a figure of one family of tasks.
-
-        >>> Setting("embedded", "multilingual_asr:de", "layers", "conformer", "layer").label
-        'de: layers of conformer'
-        """
-        part = self.task.partition(":")[2]
-        return f"{part}{': ' if part else ''}{self.title}"
 
 
 def setting_of(cell: AgreementRecord) -> Setting:

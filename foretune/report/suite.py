@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from foretune.records import AgreementRecord, TuningRecord
+from foretune.setting import KINDS
 from foretune.tasks import TASKS
 
 from . import answers, comparisons, setting, tables
-from .settings import KINDS, default_cells, kind_of, setting_of
+from .settings import default_cells, kind_of, setting_of
 
 OURS = "held_out_evidence"
 """The estimator of our own, which is set beside its rivals."""
@@ -143,7 +144,7 @@ def heading(cell: AgreementRecord) -> str:
 def facts(truth: AgreementRecord) -> str:
     """Return what the candidates of a setting are, how they were fine-tuned, and what noise leaves."""
     return (
-        f"{truth.candidates} candidates, fine-tuned with {count(truth.seeds, 'seed')} each; "
+        f"{truth.candidates} candidates, fine-tuned with {seeds_of(truth)} each; "
         f"{truth.metric.upper()}, {truth.direction} is better; "
         f"the smallest possible p is {tables.significant(truth.smallest_p_value)}. {_ceiling(truth)}"
     )
@@ -202,10 +203,10 @@ def measured(cells: Sequence[AgreementRecord], runs: Sequence[TuningRecord]) -> 
         )
     else:
         parts = [
-            f"{cell.candidates * cell.seeds} {setting_of(cell).title} for {cell.task}"
+            f"{sum(cell.seed_numbers)} {setting_of(cell).title} for {cell.task}"
             for _, cell in sorted(settings.items())
         ]
-        number = sum(cell.candidates * cell.seeds for cell in settings.values())
+        number = sum(sum(cell.seed_numbers) for cell in settings.values())
         sentences.append(f"Behind it are at least {number} fine-tuning runs: {'; '.join(parts)}.")
     scored = sorted({f"{cell.provenance.device} ({cell.provenance.machine})" for cell in cells})
     days = sorted({cell.provenance.started[:10] for cell in cells})
@@ -218,6 +219,11 @@ def task_title(name: str) -> str:
     """Return a task's name in words."""
     title = TASKS[name].title if name in TASKS else name
     return title[0].upper() + title[1:]
+
+
+def seeds_of(cell: AgreementRecord) -> str:
+    """Return with how many seeds the candidates of a setting were fine-tuned."""
+    return f"{tables.least_to_most(cell.seed_numbers)} seed{'s' * (max(cell.seed_numbers) > 1)}"
 
 
 def count(number: int, noun: str) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from foretune.agreement import mean_interval
 from foretune.records import AgreementRecord
+from foretune.setting import KINDS
 
-from .settings import BASELINES, KINDS, default_cells, kind_of, setting_of
+from .settings import BASELINES, default_cells, kind_of, setting_of
 
 SIGNIFICANT = 0.05
 STRICT = 0.01
@@ -48,6 +49,16 @@ def significant(value: float | None, digits: int = 2) -> str:
     scientific = f"{value:.{digits - 1}e}"
     exponent = int(scientific.partition("e")[2])  # of the rounded number
     return f"{value:.{max(0, digits - 1 - exponent)}f}" if -4 <= exponent < 6 else scientific
+
+
+def least_to_most(numbers: Sequence[int]) -> str:
+    """Return the range of some numbers.
+
+    >>> least_to_most([3, 3]), least_to_most([5, 3, 4])
+    ('3', '3 to 5')
+    """
+    least, most = min(numbers), max(numbers)
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def signed(value: float | None, digits: int = 2) -> str:

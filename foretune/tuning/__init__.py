@@ -2,6 +2,7 @@
 
 from .finetune import fine_tune
 from .frozen import FrozenFeatures
+from .further import further_runs
 from .grid import data_of, run_grid
 from .planning import Run, plan
 from .settings import DEFAULTS, Settings, default_settings
@@ -14,6 +15,7 @@ __all__ = [
     "data_of",
     "default_settings",
     "fine_tune",
+    "further_runs",
     "plan",
     "run_grid",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
@@ -18,6 +18,7 @@ from foretune.tasks import get_task
 from foretune.tasks.utterance import TaskData
 
 from .display import Show, display
+from .further import check_seeds, further_runs, seeded_settings
 from .planning import Run
 from .worker import POLL_SECONDS, Worker, claims, work_alone
 
@@ -33,6 +34,8 @@ def run_grid(
     progress: bool = True,
     settings: Mapping[str, Any] | None = None,
     seconds: float | None = None,
+    max_seeds: int | None = None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> list[TuningRecord]:
     """Do the runs that the records lack; write each record as its run ends.
 
@@ -49,31 +52,68 @@ def run_grid(
         progress: show runs done, time spent and time left.
         settings: those that depart from each task's own, by name; see `Settings`.
         seconds: no run begins later than so many seconds from now.
+        max_seeds: when all runs are settled, candidates of settings whose seeds disagree get so many seeds;
+            see `further_runs`. None: no further seeds.
+        report: is told on which settings they disagree.
 
     Returns:
-        The record of each run, in the order of `runs`; where `seconds` were too few, of those done.
+        The record of each run, in the order of `runs`, then of those with further seeds; where `seconds`
+        were too few, of those done.
 
     Raises:
-        InputError: an unknown task or setting, data that cannot be made, a damaged file of records.
+        InputError: an unknown task or setting, data that cannot be made, a damaged file of records, or
+            `max_seeds` is not more than the seeds of the runs, two at least.
         RuntimeError: workers died, and left runs undone.
     """
     ordered = list(dict.fromkeys(replace(run, protocol=planned(run.protocol)) for run in runs))
+    first_seeds = 1 + max((run.seed for run in ordered), default=-1)
+    if max_seeds is not None and ordered:
+        check_seeds(first_seeds, max_seeds)
     sets = data_of({run.task for run in ordered}, data)
     deadline = math.inf if seconds is None else time.time() + seconds
     worker = Worker(records, sets, device, settings, deadline)
     failures = _failures(worker.recorded(), retry_failed)
-    with display(len(ordered), progress) as show:
-        if workers == 1:
-            worker.work(ordered, failures, show)
-        else:
-            _spawn(workers, worker, ordered, failures, show)
+    settled = _settle(ordered, worker, failures, workers, progress)
+    if max_seeds is not None and ordered and len(settled) == len(ordered):
+        more = _further(list(settled.values()), first_seeds, max_seeds, report)
+        if more:
+            ordered += more
+            settled = _settle(ordered, worker, failures, workers, progress)
     with suppress(OSError):  # there may be other processes at the same grid
         claims(records).rmdir()
-    settled = worker.settled(ordered, failures)
-    missing = len(ordered) - len(settled)
-    if missing and time.time() <= deadline:
-        raise RuntimeError(f"{missing} runs are undone since their workers died; start the grid again")
     return [settled[run] for run in ordered if run in settled]
+
+
+def _settle(
+    runs: Sequence[Run], worker: Worker, failures: Counter[Key] | None, workers: int, progress: bool
+) -> dict[Run, TuningRecord]:
+    """Do the runs, and return the records of those that are settled: all, unless it has become too late."""
+    with display(len(runs), progress) as show:
+        if workers == 1:
+            worker.work(runs, failures, show)
+        else:
+            _spawn(workers, worker, runs, failures, show)
+    settled = worker.settled(runs, failures)
+    missing = len(runs) - len(settled)
+    if missing and time.time() <= worker.deadline:
+        raise RuntimeError(f"{missing} runs are undone since their workers died; start the grid again")
+    return settled
+
+
+def _further(
+    settled: Sequence[TuningRecord], seeds: int, max_seeds: int, report: Callable[[str], None]
+) -> list[Run]:
+    """Return the runs with further seeds, and say which settings they are for."""
+    found = seeded_settings(settled, seeds)
+    for each in found:
+        if each.agreement.disagree:
+            report(f"seeds disagree: {each.setting.task}, {each.setting.title}: {each.agreement}")
+    unsure = sum(each.agreement.disagree for each in found)
+    more = further_runs(settled, seeds=seeds, max_seeds=max_seeds)
+    report(
+        f"{seeds} seeds disagree in {unsure} of {len(found)} settings: {len(more)} runs with further seeds"
+    )
+    return more
 
 
 def data_of(tasks: Iterable[str], data: Mapping[str, TaskData] | None = None) -> dict[str, TaskData]:

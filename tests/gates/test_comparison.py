@@ -176,6 +176,8 @@ class TestAbsence:
         [
             ({"data_revision": "d1"}, "data: d0 → d1"),
             ({"names": ["0", "2"]}, "candidates: 0, 1 → 0, 2"),
+            ({"seeds_each": [1, 3]}, "seeds: 1 → 1, 3"),
+            ({"seeds": 5, "seeds_each": [5, 5]}, "seeds: 1 → 5"),
         ],
     )
     def test_a_cell_made_from_something_else(self, a_run, against, changes, note):
@@ -184,6 +186,9 @@ class TestAbsence:
         assert (found.state, found.note) == ("changed", note)
         allowed = against(changed, allowed=["changed"])
         assert [finding.state for finding in allowed.offending] == ["worse"]
+
+    def test_seeds_told_one_by_one_are_the_same_seeds(self, a_run, against):
+        assert against(a_run.agreement(seeds_each=[1, 1])).passed
 
     def test_scores_by_other_weights_or_precision(self, a_run, against):
         for changes in ({"model_revision": "w1"}, {"dtype": "bfloat16"}):

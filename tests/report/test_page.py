@@ -153,6 +153,11 @@ class TestTables:
             ("layer 2", "2"),
         ]
 
+    def test_each_candidate_has_its_own_number_of_seeds(self, layers):
+        head, *rows = Document(page([layers(seeds_each=[3, 5, 3])])).table("candidates")
+        place = [text for text, _ in head].index("seeds")
+        assert [row[place][0] for row in rows] == ["3", "5", "3"]
+
 
 class TestSafety:
     def test_names_from_records_are_text(self, layers, models):

@@ -53,6 +53,22 @@ class TestGroundTruth:
         (row,) = rows(ground_truth.section(noisy)[2])
         assert row[9].endswith("*")
 
+    def test_rankings_that_differ_by_seeds_are_marked_though_the_spread_is_wide(self):
+        values = [[2.0, 2.0, 2.0], [0.2, 0.2, 0.3], [0.3, 0.3, 0.2]]
+        mixed = [run("ctc", layer, seed, values[layer][seed]) for layer in range(3) for seed in range(3)]
+        (row,) = rows(ground_truth.section(mixed)[2])
+        assert not row[9].endswith("*")
+        assert row[10] == "0.86*"
+
+    def test_candidates_with_different_numbers_of_seeds(self):
+        more = [run("ctc", 2, seed, 0.33) for seed in (3, 4)]
+        (row,) = rows(ground_truth.section([*RUNS, *more])[2])
+        assert row[3] == "3 to 5"
+        # layer 2: 0.30, 0.33, 0.36 and twice 0.33, a variance of 0.0018 / 4; the others' 0.0018 / 2 each
+        assert row[8] == f"{(3 * 0.0018 / 8) ** 0.5:.4f}"
+        reach = ceiling([-0.53, -0.43, -0.33], [0.03, 0.03, (0.0018 / 4) ** 0.5], [3, 3, 5])
+        assert row[10:] == ["1.00", f"{reach:.2f}", "11"]
+
     def test_one_layer_alone_is_another_setting_and_no_model(self):
         alone = [each.model_copy(update={"protocol": "single-layer"}) for each in RUNS]
         found = rows(ground_truth.section([*RUNS, *alone])[2])
@@ -68,7 +84,7 @@ class TestGroundTruth:
     def test_models_are_compared_at_their_tops(self):
         others = [run(name, 6, 0, 0.7) for name in ("speaker", "fbank")]
         found = {row[1]: row for row in rows(ground_truth.section([*RUNS, *others])[2])}
-        assert found["models, full"][2:8] == ["3", "1", "CER", "0.700", "0.330", "0.370"]
+        assert found["models, full"][2:8] == ["3", "1 to 3", "CER", "0.700", "0.330", "0.370"]
 
     def test_a_candidate_is_set_beside_its_twin(self):
         untrained = [run("ctc-untrained", 2, seed, 0.8 + 0.03 * seed) for seed in range(3)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
+import made_up
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,10 @@ from torch import nn
 
 from foretune.models.candidate import Candidate, Card, HiddenStates
 from foretune.models.frame_grid import FrameGrid
-from foretune.tasks import get_task
+from foretune.tasks import InputError, get_task
 from foretune.tasks.utterance import TaskData, Utterance
+from foretune.tuning import planning, worker
+from foretune.tuning.settings import departures
 
 STRIDE = 320
 PHONES = {"a": "tʃ", "b": "t", "c": "ʃ"}
@@ -153,3 +157,57 @@ def few() -> TaskData:
 @pytest.fixture(scope="session")
 def spelled_few() -> TaskData:
     return toy_data("asr", train=12, test=6)
+
+
+@pytest.fixture
+def load(monkeypatch, make_toy):
+    """Make `toy` and `small` loadable, and count what is loaded."""
+    loaded = Counter()
+
+    def load_candidate(name, *, device="cpu"):
+        loaded[name] += 1
+        if name not in ("toy", "small"):
+            raise InputError(f"model {name}: unknown")
+        candidate = make_toy(layers=3 if name == "toy" else 1, seed=len(name))
+        candidate.name = name
+        return candidate
+
+    monkeypatch.setattr(planning, "load_candidate", load_candidate)
+    monkeypatch.setattr(worker, "load_candidate", load_candidate)
+    return loaded
+
+
+@pytest.fixture
+def sets(tones, spelled):
+    return {"emotion_recognition": tones, "asr": spelled}
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Return a function that lets runs give what a function of task, model, layer and seed says.
+
+    It returns the list of these runs.
+    """
+
+    def use(value):
+        runs = []
+
+        def fine_tune(candidate, task, data, *, layer, protocol, seed, settings, frozen):
+            runs.append((task.name, candidate.name, layer, seed))
+            return made_up.tuning(
+                task=task.name,
+                suite=data.suite,
+                data_revision=data.revision,
+                model=candidate.name,
+                model_revision=candidate.revision,
+                protocol=protocol,
+                layer=layer,
+                seed=seed,
+                settings=departures(task, settings),
+                value=value(*runs[-1]),
+            )
+
+        monkeypatch.setattr(worker, "fine_tune", fine_tune)
+        return runs
+
+    return use

@@ -19,31 +19,12 @@ from foretune.tuning import (
     fine_tune,
     grid,
     plan,
-    planning,
     run_grid,
     settings,
     worker,
 )
 
 BRIEF = Settings(steps=1, head_steps=1, batch_size=4, head_batch_size=4)
-
-
-@pytest.fixture
-def load(monkeypatch, make_toy):
-    """Make `toy` and `small` loadable, and count what is loaded."""
-    loaded = Counter()
-
-    def load_candidate(name, *, device="cpu"):
-        loaded[name] += 1
-        if name not in ("toy", "small"):
-            raise InputError(f"model {name}: unknown")
-        candidate = make_toy(layers=3 if name == "toy" else 1, seed=len(name))
-        candidate.name = name
-        return candidate
-
-    monkeypatch.setattr(planning, "load_candidate", load_candidate)
-    monkeypatch.setattr(worker, "load_candidate", load_candidate)
-    return loaded
 
 
 @pytest.fixture
@@ -66,11 +47,6 @@ def tuned(monkeypatch):
     monkeypatch.setattr(worker, "fine_tune", brief)
     monkeypatch.setattr(settings, "DEFAULTS", {"utterance": BRIEF, "sequence": BRIEF})
     return runs
-
-
-@pytest.fixture
-def sets(tones, spelled):
-    return {"emotion_recognition": tones, "asr": spelled}
 
 
 def test_the_plan_is_seed_by_seed(load):

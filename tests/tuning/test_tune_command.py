@@ -76,6 +76,61 @@ def test_too_small_a_budget_is_refused(tune, slow):
     assert not records.exists()
 
 
+@pytest.fixture
+def unsure(pretend):
+    """Let the layers of a recurrent encoder, and these alone, be ranked otherwise by every seed."""
+    return pretend(
+        lambda task, model, layer, seed: 0.1 * ((layer * (seed + 1)) % 5) if model == "apc" else 0.5
+    )
+
+
+SEEDS = ("--model", "apc", "--seeds", "2", "--max-seeds", "4")
+
+
+def test_a_dry_run_says_how_many_further_seeds_may_follow(tune, slow, unsure):
+    command, records = tune
+    code, _, err = command(*SEEDS, "--dry-run")
+    assert code == 0
+    assert "12 runs: about 12 min" in err
+    # of five layers, two more seeds; filter banks and one model more are no ranking
+    assert "up to 10 further runs where seeds disagree, up to 4 seeds: up to about 10 min" in err
+    assert not records.exists()
+
+
+def test_further_seeds_where_the_first_disagree(tune, unsure):
+    command, records = tune
+    code, _, err = command(*SEEDS)
+    assert code == 0
+    assert "2 seeds disagree in 1 of 1 settings: 10 runs with further seeds" in err
+    assert "22/22" in err
+    seeds = {(each.model, each.layer): set() for each in read(records)}
+    for each in read(records):
+        seeds[each.model, each.layer].add(each.seed)
+    assert seeds == {("fbank", 0): {0, 1}} | {("apc", layer): {0, 1, 2, 3} for layer in range(5)}
+    assert len(unsure) == 22
+    assert command(*SEEDS)[0] == 0
+    assert len(unsure) == 22
+
+
+def test_further_seeds_that_are_known_have_a_cost_of_their_own(tune, unsure):
+    command, records = tune
+    assert command("--model", "apc", "--seeds", "2")[0] == 0
+    code, _, err = command(*SEEDS, "--dry-run")
+    assert code == 0
+    assert "12 runs, 12 of them done already" in err
+    assert "10 further runs where seeds disagree, up to 4 seeds: about" in err
+    assert "up to 10" not in err
+    assert len(read(records)) == 12
+
+
+def test_a_budget_that_leaves_something_out_gives_no_further_seeds(tune, slow, unsure):
+    command, records = tune
+    code, _, err = command(*SEEDS, "--budget", "400s")
+    assert code == 0
+    assert "left out to fit into 7 min: seed 1" in err
+    assert {each.seed for each in read(records)} == {0}
+
+
 def test_learning_rates_hold_a_part_out(tune):
     command, records = tune
     code, _, _ = command("--learning-rates", "1e-4,1e-2", "--seeds", "1")
@@ -101,6 +156,8 @@ def test_other_settings_are_other_runs(tune):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (("--max-seeds", "3"), "must be more than the 3 seeds"),
+        (("--seeds", "1", "--max-seeds", "5"), "one seed cannot disagree"),
         (("--budget", "soon"), "--budget soon: give a time such as 10m"),
         (("--learning-rates", "high"), "--learning-rates high: give numbers such as 3e-4,1e-3"),
         (("--learning-rates", "1e-3", "--validation", "0"), "need a validation part"),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foretune.records import AgreementRecord
+from foretune.setting import Setting
 
 from .. import tables
-from ..settings import BASELINES, Judged, Setting, judged, mean_agreement, widely_judged
+from ..settings import BASELINES, Judged, judged, mean_agreement, widely_judged
 from . import palette
 from .drawing import WIDTH, Drawing, Sheet, sheet
 

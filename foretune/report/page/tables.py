@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from html import escape
 
 from foretune.records import AgreementRecord, PublishedRecord, TuningRecord
+from foretune.setting import Setting
 
 from .. import tables as markdown
 from ..settings import (
     BASELINES,
-    Setting,
     judged,
     mean_agreement,
     median_seconds,
@@ -236,7 +236,7 @@ def candidates(agreements: Iterable[AgreementRecord]) -> Table:
                         Cell(f"{metric_name(truth.metric)}, {truth.direction} is better"),
                         _number(truth.values[index], 3),
                         _number(truth.deviations[index], 3),
-                        Cell(str(truth.seeds), truth.seeds),
+                        Cell(str(truth.seed_numbers[index]), truth.seed_numbers[index]),
                         Cell(str(rank), rank),
                     ],
                     {
