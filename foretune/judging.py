@@ -188,7 +188,12 @@ def _judge(cell: _Cell, gate: Gate) -> AgreementRecord:
     statistics = _NO_STATISTICS if failures else _statistics(cell) | _noise(cell)
     fine_tune_seconds = math.fsum(entry.outcome.wall_seconds for entry in entries)
     first = cell.records[0]
-    timed = cell.seconds > 0 and all(record.provenance.processes == 1 for record in cell.records)
+    # a part of a task is scored on its own speech, but fine-tuned for together with the others
+    timed = (
+        task.only is None
+        and cell.seconds > 0
+        and all(record.provenance.processes == 1 for record in cell.records)
+    )
     return AgreementRecord(
         task=task.name,
         suite=first.suite,

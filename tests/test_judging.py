@@ -140,6 +140,16 @@ class TestLayers:
         with pytest.raises(InputError, match="layer 4 was fine-tuned, but not scored"):
             layers([score(layer) for layer in range(4)])
 
+    def test_a_part_of_a_task_has_no_cost_ratio(self):
+        whole = get_task("multilingual_asr")
+        outcomes = {layer: outcome(values) for layer, values in RUNS.items()}
+        cells = [
+            over_layers(task, [score(layer, task=task.name) for layer in RUNS], outcomes)
+            for task in (whole, whole.part("de"))
+        ]
+        # five runs of 10 s, and one pass of 1.5 s with five scores of 0.1 s; languages are tuned for together
+        assert [cell.cost_ratio for cell in cells] == [pytest.approx(25, rel=EXACT), None]
+
 
 class TestModels:
     SIZES = (1e6, 2e6, 4e6, 3e6, 9e6)

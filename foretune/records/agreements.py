@@ -47,8 +47,9 @@ class AgreementRecord(RecordBase):
         regret: the best value less that of the candidate with the best score, in the metric's unit.
         regret_at_3: the same for the best of the three candidates with the best scores.
         score_seconds: what the scores of all candidates cost: forward passes, statistics, scores.
-        fine_tune_seconds: what fine-tuning all candidates with one seed costs.
-        cost_ratio: the latter over the former.
+        fine_tune_seconds: what fine-tuning all candidates with one seed costs; of a part of a task (one
+            language of several) that for the whole task, since it is fine-tuned for together.
+        cost_ratio: the latter over the former; None for a part.
         least_spearman: the gate that was applied; None where there is none.
         largest_p_value: likewise.
         reason: why a gate is low or absent.
@@ -107,6 +108,11 @@ class AgreementRecord(RecordBase):
     def seed_numbers(self) -> list[int]:
         """Return with how many seeds each candidate was fine-tuned."""
         return list(self.seeds_each) or [self.seeds] * len(self.names)
+
+    @property
+    def of_part(self) -> bool:
+        """Whether it is of a part of a task, which was fine-tuned for, and has been heard, as a whole."""
+        return ":" in self.task
 
     @property
     def key(self) -> tuple[str, ...]:

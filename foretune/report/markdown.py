@@ -46,25 +46,20 @@ def render(
     for name in suites:
         parts += suite.section(
             name,
-            [cell for cell in agreements if cell.suite == name and not is_part(cell)],
+            [cell for cell in agreements if cell.suite == name and not cell.of_part],
             [run for run in runs if run.suite == name],
             costs.ratio,
             first=name == suites[0],
             figures=shown,
             pages=pages or {},
         )
-    embedded = [cell for cell in agreements if cell.suite == "embedded" and not is_part(cell)]
+    embedded = [cell for cell in agreements if cell.suite == "embedded" and not cell.of_part]
     parts += experiments.section(agreements, tabulated, costs.ratio)
     parts += cost_section.section(embedded, costs, tabulated, timed, scores)
     parts += ground_truth.section([run for run in runs if run.suite == "embedded" and ":" not in run.task])
     parts += published.section(tabulated)
     parts += ["## Where the numbers come from", _provenance(agreements, runs)]
     return "\n\n".join(parts) + "\n"
-
-
-def is_part(cell: AgreementRecord) -> bool:
-    """Whether a cell is of a part of a task, which the whole task has heard too."""
-    return ":" in cell.task
 
 
 def _provenance(agreements: Sequence[AgreementRecord], runs: Sequence[TuningRecord]) -> str:

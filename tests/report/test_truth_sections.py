@@ -138,6 +138,8 @@ class TestExperiments:
         found = rows(experiments.section(cells, [])[4])
         assert [row[0] for row in found] == ["multilingual_asr", "multilingual_asr:de", "multilingual_asr:pl"]
         assert {row[-1] for row in found} == {"–"}
+        # the languages are fine-tuned for together: their own seconds of scoring stand beside none of these
+        assert [row[8] for row in found] == ["300", "–", "–"]
 
 
 class TestDefaultCells:

@@ -33,7 +33,7 @@ def heat_map(agreements: Sequence[AgreementRecord]) -> Drawing:
 
     Parts of a task, which few estimators are judged on, are left out.
     """
-    settings = judged(cell for cell in agreements if ":" not in cell.task)
+    settings = judged(cell for cell in agreements if not cell.of_part)
     means = mean_agreement(widely_judged(settings)) or mean_agreement(settings)
     others = sorted({name for cells in settings.values() for name in cells} - set(means))
     rows = [*means, *others]

@@ -150,7 +150,7 @@ _AGREEMENT: Sequence[_Column] = (
     ("regret", True, lambda cell: _number(cell.regret, 3)),
     ("regret@3", True, lambda cell: _number(cell.regret_at_3, 3)),
     ("scoring, s", True, lambda cell: _significant(cell.score_seconds)),
-    ("fine-tuning, s", True, lambda cell: _significant(cell.fine_tune_seconds, 3)),
+    ("fine-tuning, s", True, lambda cell: _significant(None if cell.of_part else cell.fine_tune_seconds, 3)),
     ("gate", False, lambda cell: Cell(_gate(cell))),
     ("note", False, lambda cell: Cell(cell.error or cell.reason, style="note")),
 )
