@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import made_up
 import pytest
-import torch
 
 from foretune.records import read
 from foretune.tasks import InputError
@@ -174,27 +176,15 @@ class TestGrid:
             run_grid(plan(["asr"], ["toy"], seeds=1), records=tmp_path / "r", data=sets, max_seeds=5)
         assert runs == []
 
+    def test_two_workers_share_the_further_seeds(self, load, pretend, sets, tmp_path):
+        def slow(*run):
+            time.sleep(0.01)  # so that both have their turn
+            return value(*run)
 
-def test_worker_processes_share_the_further_seeds(few, tmp_path):
-    from transformers import HubertConfig, HubertModel
-
-    config = HubertConfig(
-        hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8, conv_dim=(4, 4),
-        conv_kernel=(40, 16), conv_stride=(40, 16), num_feat_extract_layers=2, num_conv_pos_embeddings=4,
-        num_conv_pos_embedding_groups=2, feat_extract_norm="layer", do_stable_layer_norm=True,
-    )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        HubertModel(config).save_pretrained(tmp_path / "tiny")
-    runs = plan(["emotion_recognition"], [str(tmp_path / "tiny")], seeds=2)
-    path = tmp_path / "records.jsonl"
-    records = run_grid(
-        runs, records=path, data={"emotion_recognition": few}, workers=2, progress=False, max_seeds=3,
-        settings={"steps": 1, "head_steps": 4},
-    )  # fmt: skip
-    wanted = further_runs(records[: len(runs)], seeds=2, max_seeds=3)
-    assert wanted  # so little training leaves the order to chance
-    assert [(each.layer, each.seed) for each in records] == [
-        (each.layer, each.seed) for each in (*runs, *wanted)
-    ]
-    assert len(read(path)) == len({each.key for each in read(path)}) == len(records)
+        runs = pretend(slow)
+        with ThreadPoolExecutor(2) as pool:
+            grids = [pool.submit(self.grid, tmp_path / "r.jsonl", sets) for _ in range(2)]
+            one, other = (grid.result() for grid in grids)
+        assert [each.key for each in one] == [each.key for each in other]
+        assert len(runs) == len(set(runs)) == len(one) == 32
+        assert sorted(each.key for each in read(tmp_path / "r.jsonl")) == sorted(each.key for each in one)
