@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,6 +163,11 @@ def tune(
     undone = len(runs) - sum(record.seed < seeds for record in done)
     if max_seeds is not None:
         undone += len(further_runs(done, seeds=seeds, max_seeds=max_seeds))
+    _say_what_is_left(undone, done)
+
+
+def _say_what_is_left(undone: int, done: Sequence[TuningRecord]) -> None:
+    """Say how many runs were not begun, and which failed; exit with 1 where some did."""
     if undone:
         say(f"the budget is spent: {undone} runs were not begun; the same command goes on")
     failed = [record for record in done if record.status == "failed"]
