@@ -97,8 +97,8 @@ def test_a_record_says_what_was_run(toy, emotion, tones):
 
 def test_settings_are_those_of_the_task_or_of_its_kind():
     own = {name for name, task in TASKS.items() if default_settings(task) is not DEFAULTS[task.kind]}
-    assert own == {"keyword_spotting"}
-    for name in ("keyword_spotting", "emotion_recognition"):
+    assert own == {"keyword_spotting", "emotion_recognition"}
+    for name in own:
         assert default_settings(TASKS[name]).batch_size == 2 * DEFAULTS["utterance"].batch_size
 
 

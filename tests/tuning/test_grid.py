@@ -46,6 +46,7 @@ def tuned(monkeypatch):
 
     monkeypatch.setattr(worker, "fine_tune", brief)
     monkeypatch.setattr(settings, "DEFAULTS", {"utterance": BRIEF, "sequence": BRIEF})
+    monkeypatch.setattr(settings, "BY_TASK", {})
     return runs
 
 

@@ -14,6 +14,7 @@ from foretune.tuning import Settings, costs, settings
 def tune(run, tmp_path, monkeypatch):
     """Return a function that runs the command on two classes of noise, and the file of its records."""
     monkeypatch.setitem(settings.DEFAULTS, "utterance", Settings(steps=3, head_steps=3))
+    monkeypatch.setattr(settings, "BY_TASK", {})
     rng = np.random.default_rng(1)
     lines = ["path,speaker,emotion,split"]
     for number in range(24):

@@ -127,9 +127,10 @@ class TestHeldOut:
 
 
 class TestSettings:
-    def test_defaults_are_left_unsaid(self, asr, emotion):
-        for task in (asr, emotion):
-            assert departures(task, default_settings(task)) == {}
+    def test_defaults_are_left_unsaid_but_where_they_have_changed_since(self, asr, emotion):
+        assert departures(asr, default_settings(asr)) == {}
+        assert departures(emotion, default_settings(emotion)) == {"batch_size": 16}
+        assert departures(emotion, dataclasses.replace(default_settings(emotion), batch_size=8)) == {}
 
     def test_what_departs_is_said(self, asr):
         settings = dataclasses.replace(
