@@ -225,7 +225,7 @@ class Evidence:
 
         start, cpu_start = time.perf_counter(), cpu()
         if self.reservoir is not None:
-            self.reservoir.update_layers(layers, labels, groups)
+            self.reservoir.update_layers(layers, labels, groups, finite=True)
             self.samples_seconds += time.perf_counter() - start
             self.samples_cpu_seconds += cpu() - cpu_start
 

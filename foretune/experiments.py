@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from foretune.ground_truth import Protocol
+from foretune.records.tuning import Protocol
 from foretune.tasks.embedded.languages import LANGUAGES
 from foretune.tasks.published.chen2023 import ESTIMATORS
 

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
 from foretune.records import TuningRecord, read_tuning
-from foretune.records.tuning import RunProtocol, planned
+from foretune.records.tuning import Protocol, RunProtocol, planned
 from foretune.tasks.errors import InputError
 
-Protocol = Literal["layer", "full", "single-layer", "probe"]
 MODEL_PROTOCOLS: tuple[Protocol, ...] = ("layer", "probe")
 """How models are tuned: whole (`full`, the same as `layer` with the last one), or frozen under a probe."""
 LEAST_CANDIDATES = 3

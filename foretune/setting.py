@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from foretune.records.tuning import Protocol as TuningProtocol
 from foretune.records.tuning import RunProtocol, planned
 
 KINDS = {
@@ -79,7 +80,7 @@ class Tuned(Protocol):
         """Return the candidate's name."""
 
     @property
-    def protocol(self) -> Literal["layer", "full", "single-layer", "probe"]:
+    def protocol(self) -> TuningProtocol:
         """Return how it was fine-tuned."""
 
     @property

@@ -21,10 +21,10 @@ from foretune.ground_truth import (
     MODEL_PROTOCOLS,
     GroundTruth,
     Outcome,
-    Protocol,
     shares_beaten,
 )
 from foretune.records import Record, TuningRecord, append, read_tuning
+from foretune.records.tuning import Protocol
 from foretune.suites import EMBEDDED, Suite
 from foretune.tasks import Task, get_task
 from foretune.tasks.errors import InputError

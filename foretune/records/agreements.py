@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from .schema import RecordBase
+from .tuning import RunProtocol
 
 
 class AgreementRecord(RecordBase):
@@ -60,7 +61,7 @@ class AgreementRecord(RecordBase):
     setting: Literal["layers", "models"]
     estimator: str
     layer_policy: str
-    protocol: Literal["layer", "single-layer", "probe"] = "layer"
+    protocol: RunProtocol = "layer"
     status: Literal["done", "failed"] = "done"
     error: str = ""
     metric: str
@@ -108,6 +109,11 @@ class AgreementRecord(RecordBase):
     def seed_numbers(self) -> list[int]:
         """Return with how many seeds each candidate was fine-tuned."""
         return list(self.seeds_each) or [self.seeds] * len(self.names)
+
+    @property
+    def goodness(self) -> list[float]:
+        """Return the values, turned so that higher is better."""
+        return [value if self.direction == "higher" else -value for value in self.values]
 
     @property
     def of_part(self) -> bool:

@@ -11,11 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from .schema import RecordBase
 
 Key = tuple[str, str, str, str, str, int, int, str]
+Protocol = Literal["layer", "full", "single-layer", "probe"]
+"""How a candidate is fine-tuned; see `foretune.tuning.protocols`."""
 RunProtocol = Literal["layer", "single-layer", "probe"]
 """What a run does; `full` is another name for `layer` at the top."""
 
 
-def planned(protocol: Literal["layer", "full", "single-layer", "probe"]) -> RunProtocol:
+def planned(protocol: Protocol) -> RunProtocol:
     """Return the protocol that a run is planned, looked for and judged under.
 
     >>> planned("full"), planned("probe")
@@ -63,7 +65,7 @@ class TuningRecord(RecordBase):
 
     kind: Literal["tuning"] = "tuning"
     model_revision: str
-    protocol: Literal["layer", "full", "probe", "single-layer"]
+    protocol: Protocol
     layer: int
     seed: int
     learning_rate: float

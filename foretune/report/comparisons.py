@@ -59,9 +59,8 @@ def within(cells: Sequence[AgreementRecord], rival: AgreementRecord | None) -> d
     """
     if rival is None:
         return {}
-    goodness = [value if rival.direction == "higher" else -value for value in rival.values]
     found = {
-        cell.estimator: compare(_scores(cell), _scores(rival), goodness)
+        cell.estimator: compare(_scores(cell), _scores(rival), rival.goodness)
         for cell in _judged(cells)
         if cell.estimator != rival.estimator and cell.names == rival.names
     }

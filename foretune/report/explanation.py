@@ -60,7 +60,7 @@ def pairs(cell: AgreementRecord) -> Pairs | None:
     deviation = pooled(cell.deviations, numbers)
     if deviation is None:
         return None
-    scores, goodness = _scores(cell), _goodness(cell)
+    scores, goodness = _scores(cell), cell.goodness
     sure, near = list[float](), list[float]()
     for i, j in itertools.combinations(range(len(scores)), 2):
         apart = (scores[i] - scores[j]) * (goodness[i] - goodness[j])
@@ -125,7 +125,7 @@ def _of_pairs(cell: AgreementRecord, counted: Pairs) -> list[str]:
 def _misplaced(cell: AgreementRecord) -> list[str]:
     """Return which candidates' ranks, 1 for the best, differ most."""
     given = scipy.stats.rankdata([-each for each in _scores(cell)])
-    true = scipy.stats.rankdata([-each for each in _goodness(cell)])
+    true = scipy.stats.rankdata([-each for each in cell.goodness])
     order = sorted(range(len(true)), key=lambda i: (-abs(given[i] - true[i]), i))
     named = [
         f"{'layer ' * (cell.setting == 'layers')}{cell.names[i]} ({given[i]:g} instead of {true[i]:g})"
@@ -136,8 +136,8 @@ def _misplaced(cell: AgreementRecord) -> list[str]:
 
 
 def _against_cut(cell: AgreementRecord, cut: AgreementRecord) -> list[str]:
-    own = dict(zip(cell.names, _goodness(cell), strict=True))
-    other = dict(zip(cut.names, _goodness(cut), strict=True))
+    own = dict(zip(cell.names, cell.goodness, strict=True))
+    other = dict(zip(cut.names, cut.goodness, strict=True))
     common = [name for name in own if name in other]
     if len(common) < 3:
         return []
@@ -155,7 +155,3 @@ def _share(part: float, whole: int) -> str:
 
 def _scores(cell: AgreementRecord) -> Sequence[float]:
     return [each for each in cell.scores if each is not None]
-
-
-def _goodness(cell: AgreementRecord) -> Sequence[float]:
-    return [each if cell.direction == "higher" else -each for each in cell.values]

@@ -131,7 +131,7 @@ def ranking(cells: Sequence[AgreementRecord], order: Sequence[str]) -> str:
         for cell in cells
         if cell.estimator in shown and cell.status == "done"
     }
-    goodness = [value if truth.direction == "higher" else -value for value in truth.values]
+    goodness = truth.goodness
     true_ranks = _ranks(goodness)
     rows = []
     for i in sorted(range(len(truth.names)), key=lambda i: (-goodness[i], i)):

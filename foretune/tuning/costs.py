@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from foretune.models.candidate import Candidate
-from foretune.records.tuning import planned
+from foretune.records.tuning import Protocol, planned
 from foretune.tasks import get_task
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData, Utterance
@@ -25,7 +25,6 @@ from foretune.tasks.utterance import TaskData, Utterance
 from .finetune import fine_tune
 from .frozen import FrozenFeatures
 from .planning import Run
-from .protocols import Protocol
 from .settings import Settings
 from .worker import Worker
 

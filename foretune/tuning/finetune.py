@@ -22,13 +22,14 @@ import torch
 from foretune.memory import peak_memory
 from foretune.models.candidate import Candidate
 from foretune.records import TuningRecord, provenance
+from foretune.records.tuning import Protocol
 from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData, Utterance
 
 from .frozen import FrozenFeatures
 from .heads import make_head
-from .protocols import Preparation, Protocol, head_dimension
+from .protocols import Preparation, head_dimension
 from .settings import Settings, default_settings, departures
 from .stages import Progress, Trainer, decide, untouched
 from .validation import Validation, held_out

@@ -54,10 +54,20 @@ def further_runs(records: Iterable[TuningRecord], *, seeds: int = 3, max_seeds: 
         InputError: as `check_seeds`; or the runs of a setting had different settings.
     """
     check_seeds(seeds, max_seeds)
-    unsure = [each for each in seeded_settings(records, seeds) if each.agreement.disagree]
+    return runs_with_seeds(seeded_settings(records, seeds), range(seeds, max_seeds))
+
+
+def runs_with_seeds(settings: Iterable[SeededSetting], seeds: Iterable[int]) -> list[Run]:
+    """List the runs with some seeds that settings lack whose first seeds disagree.
+
+    Args:
+        settings: any; others lack nothing.
+        seeds: further ones.
+    """
+    unsure = [each for each in settings if each.agreement.disagree]
     runs = [
         Run(each.setting.task, model, each.setting.protocol, layer, seed)
-        for seed in range(seeds, max_seeds)
+        for seed in seeds
         for each in unsure
         for model, layer in each.candidates
         if (model, layer, seed) not in each.recorded

@@ -18,7 +18,7 @@ from foretune.tasks import get_task
 from foretune.tasks.utterance import TaskData
 
 from .display import Show, display
-from .further import check_seeds, further_runs, seeded_settings
+from .further import check_seeds, runs_with_seeds, seeded_settings
 from .planning import Run
 from .worker import POLL_SECONDS, Worker, claims, work_alone
 
@@ -109,7 +109,7 @@ def _further(
         if each.agreement.disagree:
             report(f"seeds disagree: {each.setting.task}, {each.setting.title}: {each.agreement}")
     unsure = sum(each.agreement.disagree for each in found)
-    more = further_runs(settled, seeds=seeds, max_seeds=max_seeds)
+    more = runs_with_seeds(found, range(seeds, max_seeds))
     report(
         f"{seeds} seeds disagree in {unsure} of {len(found)} settings: {len(more)} runs with further seeds"
     )

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from foretune.models import load_candidate
-from foretune.records.tuning import planned
+from foretune.records.tuning import Protocol, planned
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
-
-from .protocols import Protocol
 
 
 @dataclass(frozen=True, slots=True)

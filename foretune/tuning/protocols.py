@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from foretune.models.candidate import Candidate
 from foretune.models.layer_states import LayersNotRunError
+from foretune.records.tuning import Protocol
 from foretune.tasks.task import Kind
 from foretune.tasks.utterance import TaskData
 
@@ -19,8 +20,6 @@ from .heads import Head
 from .one_layer import Listener, SplitCalls, listen, one_layer, stack
 from .probe import PROJECTION, Probe, states_of_all_layers
 from .stages import infer
-
-Protocol = Literal["layer", "full", "single-layer", "probe"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from foretune.models.frame_grid import FrameGrid
 
 from .configuration import LogMelConfig
-from .front_ends import ConvolvedFrames, StackedFrames, log_mel
+from .front_ends import ConvolvedFrames, StackedFrames, scaled_log_mel
 from .layers import make_layers, positions
 
 
@@ -41,8 +41,7 @@ class LogMelEncoder(PreTrainedModel):  # type: ignore[misc]
 
     def features(self, input_values: Tensor) -> Tensor:
         """Return scaled log-mel frames of waveforms (batch, samples): (batch, 10 ms frames, bands)."""
-        scaled: Tensor = (log_mel(input_values, self.config.bands) - self.config.mean) / self.config.std
-        return scaled
+        return scaled_log_mel(input_values, self.config)
 
     def forward(
         self,

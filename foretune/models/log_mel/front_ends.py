@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from foretune.models.frame_grid import WAVEFORM_RATE, FrameGrid
 
+from .configuration import LogMelConfig
+
 HOP, WINDOW = 160, 400
 """Samples, of the log-mel frames."""
 STACKED = 4
@@ -27,6 +29,11 @@ def log_mel(waveforms: Tensor, bands: int) -> Tensor:
     power = spectrum.real.square() + spectrum.imag.square()
     banks = _banks(bands).to(power)
     return torch.log(power.transpose(1, 2) @ banks + _FLOOR)
+
+
+def scaled_log_mel(waveforms: Tensor, config: LogMelConfig) -> Tensor:
+    """Return log-mel frames as a configuration scales them, (batch, 10 ms frames, bands)."""
+    return (log_mel(waveforms, config.bands) - config.mean) / config.std
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from foretune.tasks.utterance import Span, Utterance
 
 from .alignment_speech import true_words
 from .augmentation import vary
-from .batches import Batches
+from .batches import Batches, valid_frames
 from .objectives import PretrainingObjective
 from .recipe import Recipe
 
@@ -85,7 +85,7 @@ class Alignment(PretrainingObjective):
             zero_infinity=True,  # a word that was spoken in fewer frames than it has letters
         )
         heard = heard.to(device)
-        valid = torch.arange(logits.shape[1], device=device) < lengths[:, None]
+        valid = valid_frames(lengths, logits.shape[1])
         margin = logits[..., 0] - logits[..., 1:].logsumexp(-1)  # log odds of blank
         of_blank = functional.binary_cross_entropy_with_logits(margin[valid], (~heard[valid]).float())
         frames = sum(len(segment) for segment in segments)

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from foretune.tasks.utterance import SAMPLE_RATE, Utterance
 
-from .objectives import CHARACTERS, PretrainingObjective
+from .objectives import CHARACTERS, PretrainingObjective, ctc_loss
 from .recipe import WIDTH, Recipe
 
 _END, _START = len(CHARACTERS), len(CHARACTERS) + 1
@@ -94,15 +93,9 @@ class AttentionDecoder(PretrainingObjective):
 
     def _aligned(self, logits: Tensor, indices: NDArray[np.int64]) -> Tensor:
         """Return CTC's loss a character, of logits (batch, frames, characters) with blank first."""
-        frames = [len(self._utterances[index].waveform()) // _POSITION for index in indices]
-        targets = [self._targets[index][:-1] + 1 for index in indices]
-        return functional.ctc_loss(
-            logits.log_softmax(-1).transpose(0, 1),
-            torch.cat(targets).to(logits.device),
-            torch.tensor([min(count, logits.shape[1]) for count in frames], device=logits.device),
-            torch.tensor([len(target) for target in targets], device=logits.device),
-            zero_infinity=True,
-        )
+        heard = [len(self._utterances[index].waveform()) // _POSITION for index in indices]
+        frames = torch.tensor(heard, device=logits.device).clamp(max=logits.shape[1])
+        return ctc_loss(logits.log_softmax(-1), frames, [self._targets[index][:-1] + 1 for index in indices])
 
     def preprocessing(self) -> dict[str, object]:
         """Return the settings of Whisper's log-mel features."""

@@ -76,6 +76,19 @@ class Batches:
         return self._kept[index]
 
 
+def valid_frames(lengths: Tensor, frames: int) -> Tensor:
+    """Return which of so many frames are within each utterance's valid ones.
+
+    Args:
+        lengths: valid frames of each utterance, shape (batch,).
+        frames: of the longest.
+
+    Returns:
+        bool, shape (batch, frames), where `lengths` lie.
+    """
+    return torch.arange(frames, device=lengths.device) < lengths[:, None]
+
+
 def span_mask(valid: Tensor, *, probability: float, length: int, rng: np.random.Generator) -> Tensor:
     """Mask spans of frames, at least one span in every utterance.
 

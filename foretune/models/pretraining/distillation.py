@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Data2VecAudioConfig, Data2VecAudioModel
 
-from foretune.models.log_mel.front_ends import STACKED, log_mel, stack
+from foretune.models.log_mel import LogMelConfig
+from foretune.models.log_mel.front_ends import STACKED, scaled_log_mel, stack
 
-from .batches import span_mask
+from .batches import span_mask, valid_frames
 from .objectives import PretrainingObjective
-from .recipe import WIDTH, Recipe
+from .recipe import LOG_MEL_SCALE, WIDTH, Recipe
 
-_BANDS, _MEAN, _STD = 40, 3.3, 2.6
-"""Of log-mel frames of speech of unit variance."""
+_LOG_MEL = LogMelConfig(**LOG_MEL_SCALE)
+"""What grounds the first updates."""
 _FIRST_DECAY, _LAST_DECAY = 0.99, 0.9995
 _DECAY_GROWS_FOR = 0.3
 """Share of the steps in which the teacher's decay grows to its last value."""
@@ -41,7 +42,7 @@ class SelfDistillation(PretrainingObjective):
         self._seed = recipe.seed
         self._steps = recipe.steps
         self._grounding = recipe.grounding * recipe.steps
-        self._mel_head = nn.Linear(WIDTH, STACKED * _BANDS) if recipe.grounding else None
+        self._mel_head = nn.Linear(WIDTH, STACKED * _LOG_MEL.bands) if recipe.grounding else None
 
     def loss(
         self, values: Tensor, mask: Tensor, indices: NDArray[np.int64], step: int
@@ -59,9 +60,9 @@ class SelfDistillation(PretrainingObjective):
         variance = wanted[masked].var(0).mean()
         explained = max(0.0, 1 - float(loss.detach() / variance))
         if self._mel_head is not None and step < self._grounding:
-            valid = torch.arange(hidden.shape[1], device=lengths.device) < lengths[:, None]
-            mel = stack(log_mel(values, _BANDS))[:, : hidden.shape[1]]
-            ground = functional.mse_loss(self._mel_head(hidden[valid]), (mel[valid] - _MEAN) / _STD)
+            valid = valid_frames(lengths, hidden.shape[1])
+            mel = stack(scaled_log_mel(values, _LOG_MEL))[:, : hidden.shape[1]]
+            ground = functional.mse_loss(self._mel_head(hidden[valid]), mel[valid])
             loss = loss + (1 - step / self._grounding) * ground
         return loss, explained
 
@@ -81,7 +82,7 @@ class SelfDistillation(PretrainingObjective):
         """
         self.teacher.eval()
         states = self.teacher(values, attention_mask=mask, output_hidden_states=True).hidden_states
-        valid = (torch.arange(states[0].shape[1], device=lengths.device) < lengths[:, None]).unsqueeze(-1)
+        valid = valid_frames(lengths, states[0].shape[1]).unsqueeze(-1)
         count = valid.sum(1, keepdim=True)
         normed = []
         for state in states[-self._top :]:

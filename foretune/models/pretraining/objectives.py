@@ -20,7 +20,7 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2ForP
 
 from foretune.tasks.utterance import Utterance
 
-from .batches import span_mask
+from .batches import span_mask, valid_frames
 from .recipe import WIDTH, Recipe
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz "
@@ -118,7 +118,7 @@ class Hubert(PretrainingObjective):
         logits = self.head(hidden)
         loss = functional.cross_entropy(logits[masked], wanted[masked])
         if self._unmasked:
-            heard = (torch.arange(masked.shape[1], device=lengths.device) < lengths[:, None]) & ~masked
+            heard = valid_frames(lengths, masked.shape[1]) & ~masked
             others = functional.cross_entropy(logits[heard], wanted[heard])
             loss = (1 - self._unmasked) * loss + self._unmasked * others
         return loss, float((logits.argmax(-1) == wanted)[masked].float().mean())
@@ -203,15 +203,25 @@ class Ctc(PretrainingObjective):
         del step  # nothing is drawn
         hidden = self.encoder(values, attention_mask=mask).last_hidden_state
         log_probs = self.head(hidden).log_softmax(-1)
-        targets = [self._targets[index] for index in indices]
-        loss = functional.ctc_loss(
-            log_probs.transpose(0, 1),
-            torch.cat(targets).to(values.device),
-            self.frames(mask),
-            torch.tensor([len(target) for target in targets], device=values.device),
-            zero_infinity=True,
-        )
+        loss = ctc_loss(log_probs, self.frames(mask), [self._targets[index] for index in indices])
         return loss, float((log_probs.argmax(-1) != 0).float().mean())
+
+
+def ctc_loss(log_probs: Tensor, frames: Tensor, targets: Sequence[Tensor]) -> Tensor:
+    """Return CTC's loss a character, the mean over utterances.
+
+    Args:
+        log_probs: of every character, blank first, (batch, frames, characters).
+        frames: valid ones of each utterance, (batch,).
+        targets: the characters of each utterance, from 1, since 0 is blank.
+    """
+    return functional.ctc_loss(
+        log_probs.transpose(0, 1),
+        torch.cat(list(targets)).to(log_probs.device),
+        frames,
+        torch.tensor([len(target) for target in targets], device=log_probs.device),
+        zero_infinity=True,
+    )
 
 
 class SpeakerClassification(PretrainingObjective):
@@ -232,8 +242,7 @@ class SpeakerClassification(PretrainingObjective):
         """Cross entropy; watches the accuracy."""
         del step
         hidden = self.encoder(values, attention_mask=mask).last_hidden_state
-        frames = torch.arange(hidden.shape[1], device=hidden.device)
-        valid = (frames < self.frames(mask)[:, None]).unsqueeze(-1)
+        valid = valid_frames(self.frames(mask), hidden.shape[1]).unsqueeze(-1)
         logits = self.head((hidden * valid).sum(1) / valid.sum(1))
         target = torch.from_numpy(self._targets[indices]).to(logits.device)
         return functional.cross_entropy(logits, target), float((logits.argmax(-1) == target).float().mean())

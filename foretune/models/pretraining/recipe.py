@@ -11,6 +11,8 @@ Objective = Literal[
 ]  # fmt: skip
 
 WIDTH = 96
+LOG_MEL_SCALE: dict[str, Any] = {"mean": 3.3, "std": 2.6}
+"""Of log-mel frames of speech of unit variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Recipe:
 
     def log_mel(self) -> dict[str, Any]:
         """Return what an encoder on log-mel frames is made of, one frame per 40 ms too."""
-        return {"num_hidden_layers": self.layers, "mean": 3.3, "std": 2.6, **self.overrides}
+        return {"num_hidden_layers": self.layers, **LOG_MEL_SCALE, **self.overrides}
 
 
 _HUBERT2 = Recipe(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,7 +13,7 @@ from foretune.models.log_mel import LogMelConfig, LogMelEncoder
 from foretune.models.log_mel.front_ends import stack
 
 from .autoregression import explained
-from .batches import span_mask
+from .batches import span_mask, valid_frames
 from .objectives import PretrainingObjective
 from .recipe import Recipe
 
@@ -64,7 +63,7 @@ class SliceReconstruction(PretrainingObjective):
         masked = span_mask(lengths, probability=0.4, length=SLICE, rng=rng).to(values.device)
         self.quantiser.temperature = max(2.0 * (0.5 / 2.0) ** (step / self._steps), 0.5)
         hidden = self.encoder(values, attention_mask=mask, mask_time_indices=masked).last_hidden_state
-        valid = torch.arange(masked.shape[1], device=masked.device) < lengths[:, None]
+        valid = valid_frames(lengths, masked.shape[1])
         codewords, perplexity = self.quantiser(hidden, mask_time_indices=valid if self._unmasked else masked)
         wanted = stack(self.encoder.features(values))
         error = functional.l1_loss(self.head(codewords[masked]), wanted[masked])

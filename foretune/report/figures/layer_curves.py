@@ -54,7 +54,7 @@ def layer_curves(agreements: Sequence[AgreementRecord], suite: str, family: str)
             _truth(paper, above, layers, truth)
             below = paper.axes(left, top + _PANEL + _BETWEEN, width, _PANEL)
             _scores(paper, below, layers, cells, shown)
-            best = layers[int(np.argmax(_goodness(truth)))]
+            best = layers[int(np.argmax(truth.goodness))]
             for axes in (above, below):
                 axes.axvline(best, color=palette.MUTED, linestyle="dotted", linewidth=1.2, zorder=1)
                 axes.set_xlim(min(layers) - 0.4, max(layers) + 0.4)
@@ -72,10 +72,6 @@ def layer_curves(agreements: Sequence[AgreementRecord], suite: str, family: str)
             alt=f"Results of fine-tuning and scores of {', '.join(shown)} over the "
             f"{'; '.join(setting.label for setting in settings)}.",
         )
-
-
-def _goodness(cell: AgreementRecord) -> list[float]:
-    return [value if cell.direction == "higher" else -value for value in cell.values]
 
 
 def _truth(paper: Sheet, axes: Axes, layers: Sequence[int], cell: AgreementRecord) -> None:

@@ -223,9 +223,8 @@ def candidates(agreements: Iterable[AgreementRecord]) -> Table:
     rows = []
     for setting, cells in judged(agreements).items():
         truth = next(iter(cells.values()))
-        goodness = [value if truth.direction == "higher" else -value for value in truth.values]
         for index, name in enumerate(truth.names):
-            rank = 1 + sum(other > goodness[index] for other in goodness)
+            rank = 1 + sum(other > truth.goodness[index] for other in truth.goodness)
             rows.append(
                 Row(
                     [
