@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from foretune.models import is_twin
 from foretune.records.tuning import Protocol as TuningProtocol
 from foretune.records.tuning import RunProtocol, planned
 
@@ -94,6 +95,9 @@ AnyRun = TypeVar("AnyRun", bound=Tuned)
 def by_setting(runs: Iterable[AnyRun], suite: str) -> dict[Setting, list[AnyRun]]:
     """Return the runs of each setting; the whole encoder counts among its layers and among models.
 
+    Untrained twins are not among models: they show what pre-training gave, but nobody chooses one, and with a
+    twin of each encoder the ranking would ask which of them are trained.
+
     Args:
         runs: of one suite. The highest layer of a model that a task has runs of counts as the whole.
         suite: its name.
@@ -105,7 +109,8 @@ def by_setting(runs: Iterable[AnyRun], suite: str) -> dict[Setting, list[AnyRun]
     found: dict[Setting, list[AnyRun]] = {}
     for run in given:
         protocol = planned(run.protocol)
-        if protocol != "single-layer" and run.layer == tops[run.task, run.model]:
+        whole = protocol != "single-layer" and run.layer == tops[run.task, run.model]
+        if whole and not is_twin(run.model):
             found.setdefault(Setting(suite, run.task, "models", "all", protocol), []).append(run)
         if protocol != "probe":
             found.setdefault(Setting(suite, run.task, "layers", run.model, protocol), []).append(run)

@@ -23,6 +23,7 @@ from foretune.ground_truth import (
     Outcome,
     shares_beaten,
 )
+from foretune.models import is_twin
 from foretune.records import Record, TuningRecord, append, read_tuning
 from foretune.records.tuning import Protocol
 from foretune.suites import EMBEDDED, Suite
@@ -32,6 +33,7 @@ from foretune.tasks.errors import InputError
 if TYPE_CHECKING:
     from foretune.alignment import Labelling
     from foretune.heard import Heard
+    from foretune.models import Candidate
     from foretune.tasks.utterance import TaskData
 
 LAYER_PROTOCOLS: tuple[Protocol, ...] = ("layer", "single-layer")
@@ -99,6 +101,7 @@ class Study:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.tasks = functools.cache(self._task)
+        self.candidate = functools.cache(self._candidate)
         self._scored: set[tuple[object, ...]] = set()
         self.made: list[Record] = []
         self._heard: Heard | None = None
@@ -130,6 +133,12 @@ class Study:
         if self.options.estimators is None:
             return list(ESTIMATORS)
         return [get_estimator(name).name for name in self.options.estimators]
+
+    def _candidate(self, name: str) -> Candidate:
+        """Load a candidate, once for all tasks."""
+        from foretune.models import load_candidate
+
+        return load_candidate(name, device=self.options.device)
 
     def _task(self, name: str) -> TaskStudy:
         return TaskStudy(get_task(name), self)
@@ -163,11 +172,15 @@ class Study:
             )
 
     def models(self, task: str) -> list[str]:
-        """Return the candidates of a task in the setting `models`."""
+        """Return the candidates of a task in the setting `models`.
+
+        Without untrained twins, unless they were asked for (see `foretune.setting.by_setting`).
+        """
         if self.options.models is not None:
             return list(self.options.models)
         by_each = [GroundTruth(task, self.runs, protocol=each).models() for each in MODEL_PROTOCOLS]
-        return sorted({model for models in by_each for model in models}) or self._shipped_models()
+        known = {model for models in by_each for model in models if not is_twin(model)}
+        return sorted(known) or self._shipped_models()
 
     def layered_models(self, task: str) -> list[str]:
         """Return the candidates of a task whose layers are ranked."""
@@ -176,10 +189,11 @@ class Study:
         if self.options.models is not None:
             wanted = list(self.options.models)
             return wanted if self.options.fine_tune else [model for model in wanted if model in known]
-        return known or [model for model in self._shipped_models() if not model.endswith("-untrained")]
+        return known or self._shipped_models()
 
     def _shipped_models(self) -> list[str]:
-        return self.options.suite.pool() if self.options.fine_tune else []
+        pool = self.options.suite.pool() if self.options.fine_tune else []
+        return [model for model in pool if not is_twin(model)]
 
     def append(self, *records: Record) -> None:
         """Record results; a score that this session has recorded before is not recorded again."""
@@ -254,11 +268,10 @@ class TaskStudy:
         return self.task if self.task.only is None else get_task(self.task.name.partition(":")[0])
 
     def _features(self, model: str) -> Features:
-        from foretune.models import load_candidate
         from foretune.scoring import prepare
 
         self.study.drop_features(except_of=self.task.name)
-        candidate = load_candidate(model, device=self.study.options.device)
+        candidate = self.study.candidate(model)
         beaten = shares_beaten(self.study.runs, except_task=self.task.name)
         prepared = prepare(
             candidate,

@@ -34,6 +34,7 @@ __all__ = [
     "check_name",
     "describe",
     "expand",
+    "is_twin",
     "load_candidate",
     "names",
     "twin",
@@ -67,6 +68,15 @@ def twin(name: str) -> str | None:
     Encoders of one configuration share a twin.
     """
     return _twins_by_name().get(name)
+
+
+def is_twin(name: str) -> bool:
+    """Whether this is the name of an untrained twin.
+
+    >>> is_twin("hubert-untrained"), is_twin("hubert")
+    (True, False)
+    """
+    return name.endswith(UNTRAINED)
 
 
 def expand(given: Sequence[str]) -> list[str]:

@@ -50,9 +50,11 @@ _GRID = (
     "not in any mean."
 )
 _ZOO = (
-    "Each encoder that ships against its untrained twin (the same architecture, random weights), fine-tuned "
-    "as a whole for the task that its objective serves: what pre-training gave it. *times deviation* is the "
-    "gain over the standard deviation of the difference between two runs with different seeds."
+    "Each encoder that ships against its untrained twin (the same architecture, random weights) on the task "
+    "that its objective serves, fine-tuned as a whole and, frozen, probed: what pre-training gave it. *times "
+    "deviation* is the gain over the standard deviation of the difference between two runs with different "
+    "seeds. Twins are not among the models of any setting: nobody chooses one, and with one for each encoder "
+    "a ranking would ask which of them are trained."
 )
 
 
@@ -137,29 +139,33 @@ def _machine(origin: Provenance) -> str:
 
 
 def _gains(runs: Sequence[TuningRecord]) -> str:
-    headers = ["encoder", "task", "metric", "trained", "untrained", "gain", "times deviation"]
-    rows = []
-    for name, task in SERVES.items():
-        other = twin(name)
-        whole = [run for run in runs if run.task == task and planned(run.protocol) == "layer"]
-        pair = [_at_the_top(whole, each) for each in (name, other)]
-        if pair[0] is None or pair[1] is None:
-            continue
-        sign = 1 if whole[0].direction == "higher" else -1
-        gain = sign * (pair[0].value - pair[1].value)
-        deviation = pooled([pair[0].deviation, pair[1].deviation], [pair[0].seeds, pair[1].seeds])
-        rows.append(
-            [
-                name,
-                task,
-                metric_name(whole[0].metric),
-                tables.number(pair[0].value, 3),
-                tables.number(pair[1].value, 3),
-                tables.number(gain, 3),
-                tables.significant(gain / (math.sqrt(2) * deviation) if deviation else None),
-            ]
-        )
-    return tables.markdown(headers, rows, text_columns=2) if rows else ""
+    headers = ["encoder", "task", "metric", "tuned", "trained", "untrained", "gain", "times deviation"]
+    rows = [
+        row
+        for name, task in SERVES.items()
+        for protocol, how in (("layer", "full"), ("probe", "probed"))
+        if (row := _gain(name, how, [r for r in runs if r.task == task and planned(r.protocol) == protocol]))
+    ]
+    return tables.markdown(headers, rows, text_columns=4) if rows else ""
+
+
+def _gain(name: str, how: str, runs: Sequence[TuningRecord]) -> list[str]:
+    """Return the row of an encoder and its twin, from a task's runs by a protocol; empty if one has none."""
+    trained, untrained = (_at_the_top(runs, each) for each in (name, twin(name)))
+    if trained is None or untrained is None:
+        return []
+    gain = (1 if runs[0].direction == "higher" else -1) * (trained.value - untrained.value)
+    deviation = pooled([trained.deviation, untrained.deviation], [trained.seeds, untrained.seeds])
+    return [
+        name,
+        runs[0].task,
+        metric_name(runs[0].metric),
+        how,
+        tables.number(trained.value, 3),
+        tables.number(untrained.value, 3),
+        tables.number(gain, 3),
+        tables.significant(gain / (math.sqrt(2) * deviation) if deviation else None),
+    ]
 
 
 def _at_the_top(runs: Sequence[TuningRecord], model: str | None) -> Outcome | None:

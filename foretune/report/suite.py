@@ -21,7 +21,7 @@ _SUITES = {
         "All speech here is **synthetic**: spoken by espeak-ng, a formant synthesiser, from sentences of a "
         "grammar, by voices that are variations of one another, with emotions made by published acoustic "
         "rules, and with noise and rooms added. The candidates are small encoders pre-trained on other "
-        "sentences and voices of the same kind, their untrained twins, and filter banks. So these numbers "
+        "sentences and voices of the same kind, and filter banks. So these numbers "
         "can show whether an estimator ranks candidates as fine-tuning does where everything is known and "
         "repeatable, and whether a change of the code broke one. They cannot show how an estimator fares "
         "with natural voices, real channels, spontaneous speech or large pre-trained models.",

@@ -90,7 +90,20 @@ class TestGroundTruth:
         untrained = [run("ctc-untrained", 2, seed, 0.8 + 0.03 * seed) for seed in range(3)]
         text = ground_truth.section([*RUNS, *untrained])[-1]
         # 0.83 − 0.33 = 0.5; two runs differ by √2 · 0.03
-        assert rows(text) == [["ctc", "asr", "CER", "0.330", "0.830", "0.500", "12"]]
+        assert rows(text) == [["ctc", "asr", "CER", "full", "0.330", "0.830", "0.500", "12"]]
+
+    def test_a_frozen_candidate_is_set_beside_its_frozen_twin(self):
+        probed = [run("ctc", 2, seed, 0.4, protocol="probe") for seed in range(3)]
+        of_twin = [run("ctc-untrained", 2, seed, 0.9 + 0.02 * seed, protocol="probe") for seed in range(3)]
+        text = ground_truth.section([*RUNS, *probed, *of_twin])[-1]
+        # 0.92 − 0.40 = 0.52; the pooled deviation is 0.02/√2, two runs differ by √2 times that
+        assert rows(text) == [["ctc", "asr", "CER", "probed", "0.400", "0.920", "0.520", "26"]]
+
+    def test_twins_are_not_among_models(self):
+        others = [run(name, 6, 0, 0.7) for name in ("speaker", "fbank")]
+        untrained = [run("ctc-untrained", 2, seed, 0.9) for seed in range(3)]
+        settings = [ground_truth.section(runs)[2] for runs in ([*RUNS, *others], [*RUNS, *others, *untrained])]
+        assert settings[0] == settings[1]
 
     def test_failures_do_not_count_and_nothing_is_no_section(self):
         failed = run("ctc", 0, 0, None, status="failed", error="no", metrics={})

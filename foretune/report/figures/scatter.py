@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foretune.models import UNTRAINED, is_twin
 from foretune.records import AgreementRecord
 
 from .. import tables
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _GAP = 58.0, 8.0, 24.0
 _TOP, _ROW, _PANEL, _LEGEND_ROW = 30.0, 200.0, 128.0, 18.0
 _LEGEND_COLUMNS = 5
-_UNTRAINED = "-untrained"
 
 
 def scatter(agreements: Sequence[AgreementRecord], suite: str, family: str) -> Drawing | None:
@@ -72,7 +72,7 @@ def _scored(cell: AgreementRecord | None) -> bool:
 def _looks(settings: Judged) -> dict[str, tuple[str, str]]:
     """Return colour and marker of models; an untrained twin has its model's, and is hollow."""
     names = {
-        name.removesuffix(_UNTRAINED)
+        name.removesuffix(UNTRAINED)
         for setting, cells in settings.items()
         if setting.kind == "models"
         for cell in cells.values()
@@ -113,7 +113,7 @@ def _panel(
         )
     else:
         for index, score, value, text in zip(known, scores, values, said, strict=True):
-            base = cell.names[index].removesuffix(_UNTRAINED)
+            base = cell.names[index].removesuffix(UNTRAINED)
             colour, marker = looks[base]
             hollow = cell.names[index] != base
             drawn = axes.scatter(
@@ -175,7 +175,7 @@ def _legend(paper: Sheet, top: float, looks: dict[str, tuple[str, str]], setting
     notes = ["Bars: ± the standard deviation over seeds."]
     if any(setting.kind == "layers" for setting in settings):
         notes.append("Layers are joined in their order, dark to bright; the first and the last are numbered.")
-    if looks:
+    if any(is_twin(name) for cells in settings.values() for cell in cells.values() for name in cell.names):
         notes.append("Hollow: untrained twin.")
     axes.text(8, 12, " ".join(notes), fontsize=10, color=palette.MUTED)
     for index, (name, (colour, marker)) in enumerate(looks.items()):
