@@ -6,7 +6,6 @@ Score without unit, at most 0; higher predicts better transfer.
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from .inputs import given
@@ -81,19 +80,35 @@ def full_gbc(moments: Moments, *, components: int = 64) -> float:
             for label, count in zip(moments.classes, moments.counts, strict=True)
         ]
     )
-    logs = np.array([_log_det(covariance) for covariance in covariances])
+    logs = _log_dets(np.linalg.cholesky(covariances))
     overlap = 0.0
-    for i in range(len(means)):
-        for j in range(i):
-            factor = scipy.linalg.cholesky((covariances[i] + covariances[j]) / 2, lower=True)
-            difference = scipy.linalg.solve_triangular(factor, means[i] - means[j], lower=True)
-            log_det = 2 * np.log(np.diag(factor)).sum()
-            overlap += np.exp(-(difference @ difference) / 8 - (log_det - (logs[i] + logs[j]) / 2) / 2)
-    return -2 * float(overlap)
+    for i in range(1, len(means)):
+        squares, log_dets = _distances((covariances[:i] + covariances[i]) / 2, means[:i] - means[i])
+        overlap += float(np.exp(-squares / 8 - (log_dets - (logs[:i] + logs[i]) / 2) / 2).sum())
+    return -2 * overlap
 
 
-def _log_det(covariance: Array) -> float:
-    return 2 * float(np.log(np.diag(scipy.linalg.cholesky(covariance, lower=True))).sum())
+def _distances(covariances: Array, differences: Array) -> tuple[Array, Array]:
+    """Return Δᵀ Σ⁻¹ Δ and ln det Σ of each covariance, at least `FLOOR` in all directions.
+
+    The factor of Σ bordered by Δ holds that of Σ, and below it the solution L⁻¹ Δ; all by one call.
+
+    Args:
+        covariances: Σ, shape (pairs, k, k).
+        differences: Δ, shape (pairs, k).
+    """
+    pairs, size = differences.shape
+    bordered = np.empty((pairs, size + 1, size + 1))
+    bordered[:, :size, :size] = covariances
+    bordered[:, size, :size] = bordered[:, :size, size] = differences
+    bordered[:, size, size] = 1 + 2 * np.sum(differences**2, axis=1) / FLOOR  # more than Δᵀ Σ⁻¹ Δ
+    factors = np.linalg.cholesky(bordered)
+    return np.sum(factors[:, size, :size] ** 2, axis=1), _log_dets(factors[:, :size, :size])
+
+
+def _log_dets(factors: Array) -> Array:
+    """Return ln det Σ of each Cholesky factor, shape (pairs, k, k)."""
+    return 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
 
 
 GBC = Estimator(

@@ -5,6 +5,8 @@ Score without unit, at least 0; higher predicts better transfer.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,18 +75,24 @@ def ledoit_wolf_shrinkage(moments: Moments) -> float:
     Returns:
         In [0, 1]; 0 for a covariance that is a sphere already, constant features among them.
     """
-    eigenvalues = moments.centred_spectrum.values / moments.n
-    return shrinkage(eigenvalues, moments.fourth_moment, moments.n)
+    covariance = moments.scatter / moments.n
+    return _share(covariance, np.diag_indices_from(covariance), moments.fourth_moment, moments.n)
 
 
 def shrinkage(eigenvalues: NDArray[np.float64], fourth: float, n: int) -> float:
     """Return the share α from the covariance's eigenvalues, shape (D,), and Σ_i ‖x_i − μ‖⁴ of n samples."""
-    unit = float(eigenvalues.max())
-    if unit == 0:
+    return _share(eigenvalues, np.arange(len(eigenvalues)), fourth, n)
+
+
+def _share(covariance: NDArray[np.float64], diagonal: Any, fourth: float, n: int) -> float:
+    """Return α from a covariance, or from what is not 0 of a diagonal one, and where its diagonal is."""
+    unit = float(covariance[diagonal].max())
+    if unit <= 0:
         return 0.0
-    scaled = eigenvalues / unit  # squares of tiny variances would be denormal
-    deviation = float(np.sum((scaled - scaled.mean()) ** 2))
-    error = (fourth / unit / unit / n - float(np.sum(scaled**2))) / n
+    scaled = covariance / unit  # squares of tiny variances would be denormal
+    error = (fourth / unit / unit / n - float(np.vdot(scaled, scaled))) / n
+    scaled[diagonal] -= scaled[diagonal].mean()
+    deviation = float(np.vdot(scaled, scaled))
     if deviation <= 1e-24 * len(scaled):
         return 0.0
     return min(max(error, 0.0) / deviation, 1.0)

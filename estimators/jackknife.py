@@ -5,7 +5,7 @@ Groups, such as speakers, are left out whole, since samples of one speaker are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +54,22 @@ def jackknife(moments: Moments, estimator: Callable[[Moments], float]) -> Jackkn
     """
     check_groups(moments)
     score = estimator(moments)
-    return _from_replicates(moments, score, [estimator(moments.leave_out(key)) for key in moments.groups])
+    return _from_replicates(moments, score, [estimator(others) for others in _without_each(moments)])
+
+
+def _without_each(moments: Moments) -> Iterator[Moments]:
+    """Yield the moments without each group, one at a time in memory, with its spectra.
+
+    An estimator that leaves out groups itself leaves out each pair of groups twice, in either order: what is
+    left is the same, and kept until the second time.
+    """
+    pairs: dict[frozenset[Hashable], Moments] = {}
+    done: list[Hashable] = []
+    for key in moments.groups:
+        yield moments.leave_out(key, pairs)
+        for earlier in done:
+            pairs.pop(frozenset([key, earlier]), None)
+        done.append(key)
 
 
 def standard_errors(
@@ -70,6 +85,8 @@ def jackknives(
 ) -> dict[str, Jackknife | None]:
     """Return several scores with their jackknife errors, with one eigendecomposition a group for all.
 
+    Of those that leave out groups themselves, there is one for each pair of groups.
+
     Args:
         moments: kept by group.
         estimators: functions of moments, by name.
@@ -83,8 +100,7 @@ def jackknives(
         return dict.fromkeys(estimators)
     scores = {name: _score(estimator, moments) for name, estimator in estimators.items()}
     replicates: dict[str, list[float | None]] = {name: [] for name in estimators}
-    for key in moments.groups:
-        others = moments.leave_out(key)  # one at a time in memory, with its spectra
+    for others in _without_each(moments):
         for name, estimator in estimators.items():
             replicates[name].append(None if scores[name] is None else _score(estimator, others))
     results: dict[str, Jackknife | None] = {}

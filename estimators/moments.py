@@ -342,10 +342,25 @@ class Moments(SufficientStatistics):
         Raises:
             ValueError: there is no such group.
         """
-        return self.pooled() - self.group(key)
+        self._check_group(key)
+        missing, pairs = self._cache.get("pairs", (None, {}))
+        pair = frozenset([missing, key])
+        if pair in pairs:
+            return pairs[pair]
+        result = self._like()
+        result.grouped = False
+        result._parts = {None: self._total.plus(self._parts[key], -1)}
+        result._drop_empty()
+        pairs[pair] = result
+        return result
 
-    def leave_out(self, key: Hashable) -> Moments:
+    def leave_out(self, key: Hashable, pairs: dict[frozenset[Hashable], Moments] | None = None) -> Moments:
         """Return the moments of all groups but one, the others still kept apart.
+
+        Args:
+            key: the group that is left out.
+            pairs: what `without` leaves of the result, by both groups that are missing; shared by the moments
+                without each of several groups, it is computed once for each pair. Nobody may add to these.
 
         Raises:
             ValueError: there is no such group.
@@ -353,6 +368,8 @@ class Moments(SufficientStatistics):
         self._check_group(key)
         result = self._like()
         result._parts = {name: part.copy() for name, part in self._parts.items() if name != key}
+        if pairs is not None:
+            result._cache["pairs"] = key, pairs
         return result
 
     def pooled(self) -> Moments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,9 +108,10 @@ class Sums:
 
     def plus(self, other: Sums, sign: int) -> Sums:
         """Return the sum (sign 1) or the difference (sign -1) of two sums about the same shift."""
-        grams = dict(self.grams)
+        grams = {code: gram.copy() for code, gram in self.grams.items() if code not in other.grams}
         for code, gram in other.grams.items():
-            grams[code] = grams[code] + sign * gram if code in grams else sign * gram
+            own = self.grams.get(code)
+            grams[code] = sign * gram if own is None else own + gram if sign > 0 else own - gram
         return Sums(
             self.by_class,
             self.n + sign * other.n,
@@ -164,6 +166,8 @@ class Sums:
             d: what is subtracted from every sample.
             merge: return one Gram matrix of all samples in place of those of the classes.
         """
+        if not merge and not d.any():
+            return self.copy()
         gram = self.dense_gram()
         gram_d = gram @ d
         counts = self.counts[:, None].astype(np.float64)
@@ -234,7 +238,12 @@ def pack(matrix: Array) -> Array:
 
 def unpack(packed: Array, dimension: int) -> Array:
     """Return the full symmetric matrix, shape (D, D), of a packed lower triangle."""
-    lower, _ = dtfttr(dimension, packed, transr="N", uplo="L")
-    full: Array = np.tril(lower)
-    full += np.tril(full, -1).T
+    full: Array
+    full, _ = dtfttr(dimension, packed, transr="N", uplo="L")
+    np.copyto(full, full.T, where=_above_diagonal(dimension))
     return full
+
+
+@functools.lru_cache(maxsize=8)
+def _above_diagonal(dimension: int) -> NDArray[np.bool_]:
+    return np.triu(np.ones((dimension, dimension), dtype=np.bool_), 1)
