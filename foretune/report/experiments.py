@@ -53,6 +53,7 @@ def section(
             parts += [f"### {title[0].upper()}{title[1:]}"]
             parts += [_truth(experiment, cells), _table(experiment, cells, tabulated, ratio)]
             parts += _why(experiment, cells, agreements)
+            parts += [experiment.caution] if experiment.caution else []
     return ["## The paper's experiments, rebuilt", _INTRODUCTION, *parts] if parts else []
 
 

@@ -102,7 +102,9 @@ class TestGroundTruth:
     def test_twins_are_not_among_models(self):
         others = [run(name, 6, 0, 0.7) for name in ("speaker", "fbank")]
         untrained = [run("ctc-untrained", 2, seed, 0.9) for seed in range(3)]
-        settings = [ground_truth.section(runs)[2] for runs in ([*RUNS, *others], [*RUNS, *others, *untrained])]
+        settings = [
+            ground_truth.section(runs)[2] for runs in ([*RUNS, *others], [*RUNS, *others, *untrained])
+        ]
         assert settings[0] == settings[1]
 
     def test_failures_do_not_count_and_nothing_is_no_section(self):
@@ -135,6 +137,13 @@ class TestExperiments:
         (row,) = rows(parts[4])
         assert row == ["phoneme_recognition", "logme", "3", "1.00", "0.25 to 1.00", "0.33", "0.000", "1.5",
                        "300", "–", "0.944", "1.8e-05"]  # fmt: skip
+
+    def test_the_reader_is_warned_of_labels_from_the_tuned_layer(self):
+        parts = experiments.section([self.cell()], [self.PAPER])
+        assert sum("*tuned* at the very layer" in part for part in parts) == 1
+        assert not any("*tuned*" in part for part in experiments.section([self.cell(
+            task="keyword_spotting", setting="models", model="all", protocol="layer", layer_policy="last",
+        )], []))  # fmt: skip
 
     def test_other_cells_are_not_the_experiments(self):
         others = [
