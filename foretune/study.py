@@ -298,9 +298,9 @@ class TaskStudy:
         Raises:
             InputError: some of it is missing or stale, and is not to be made now.
         """
-        features = self.features(model)
-        if self.study.options.fine_tune and len(features.layers) >= LEAST_CANDIDATES:
-            self._fine_tune_missing(model, features.layers, protocol)
+        layers = range(self.study.candidate(model).num_layers + 1)
+        if self.study.options.fine_tune and len(layers) >= LEAST_CANDIDATES:
+            self._fine_tune_missing(model, layers, protocol)
         truth = self.ground_truth_by(protocol)
         return truth.layers(model, **self._revisions(model, truth))
 
@@ -324,7 +324,7 @@ class TaskStudy:
         """
         found = {}
         for model in self.study.models(self.task.name):
-            top = self.features(model).layers[-1]
+            top = self.study.candidate(model).num_layers
             if self.study.options.fine_tune:
                 self._fine_tune_missing(model, [top], protocol)
             truth = self.ground_truth_by(protocol)
@@ -346,7 +346,7 @@ class TaskStudy:
         data = self.study.options.suite.load(self._whole) if of_whole else self.data
         return {
             "data_revision": data.revision,
-            "model_revision": self.features(model).prepared.candidate.revision,
+            "model_revision": self.study.candidate(model).revision,
         }
 
     def _fine_tune_missing(self, model: str, layers: Sequence[int], protocol: Protocol) -> None:

@@ -487,6 +487,7 @@ class TestStudy:
         tones = self.study(toys, estimators=["depth"]).tasks("tones")
         assert list(tones.layers("toy_dull")) == [0, 1, 2, 3]
         assert tones.models()["toy_clear"].value == pytest.approx(0.755)
+        assert tones.features.cache_info().currsize == 0  # no pass is needed to know that
 
     @pytest.mark.parametrize("changed", ["data_revision", "model_revision"])
     def test_stale_ground_truth_is_an_error_that_says_what_to_do(self, toys, changed):
@@ -518,6 +519,10 @@ class TestStudy:
         assert study.task_names() == ["asr", "tones"]
         assert study.models("asr") == ["toy_dull"]
         assert study.layered_models("asr") == []
+        twin = toy_run("toy_dull", 0, 0, task="asr").model_copy(update={"model": "toy_dull-untrained"})
+        records.append(toys.truth, twin)
+        assert self.study(toys).models("asr") == ["toy_dull"]  # twins are ranked where they are named
+        assert self.study(toys, models=["toy_dull-untrained"]).models("asr") == ["toy_dull-untrained"]
         part = self.study(toys, models=["toy_deaf"], estimators=["logme"])
         assert part.models("tones") == part.layered_models("tones") == ["toy_deaf"]
         assert part.estimator_names() == ["logme"]
@@ -530,6 +535,7 @@ class TestStudy:
         tones = study.tasks("tones")
         features = tones.features("toy_dull")
         assert tones.features("toy_dull") is features
+        assert features.prepared.candidate is study.candidate("toy_dull")  # loaded once for all tasks
         study.drop_features(except_of="asr")
         assert tones.features("toy_dull") is not features
 
