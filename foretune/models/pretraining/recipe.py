@@ -164,7 +164,7 @@ RECIPES: dict[str, Recipe] = {
             },
         ),
         Recipe(
-            "whisper", "whisper", layers=6, steps=1500, learning_rate=1e-3, ctc=0.3,
+            "whisper", "whisper", layers=6, steps=3000, learning_rate=1e-3, ctc=0.5,
             description="characters of English transcripts, one after the other, by a decoder with attention "
             "and, in part, by CTC",
             overrides={"max_source_positions": 300},
