@@ -18,7 +18,7 @@ from .validation import centred, class_codes
 Array = NDArray[np.float64]
 
 STEPS, GRADIENT = 100, 1e-11
-"""Most of Newton's steps, and the largest partial derivative at the minimum."""
+"""Most of Newton's steps, and the largest partial derivative at the minimum: scores are right to 1e-9."""
 
 
 def pactran_gaussian(
@@ -50,7 +50,7 @@ def pactran_gaussian(
     X, variance = centred(drawn.features)
     n, dimension = X.shape
     X *= np.sqrt(dimension / variance)
-    Y = (codes[:, None] == np.arange(size)).astype(np.float64)
+    own = np.arange(n), codes
     # the minimum lies in the span of the samples: rotate to it, which changes neither loss nor penalty
     u, s, _ = np.linalg.svd(X, full_matrices=False)
     Z = u * s
@@ -68,8 +68,10 @@ def pactran_gaussian(
         p = np.exp(logits)
         total = p.sum(axis=1, keepdims=True)
         p /= total
-        loss = (np.log(total).sum() - np.sum(Y * logits)) / n + np.sum(ridge * theta**2) / 2
-        return float(loss), Z.T @ ((p - Y) / n) + ridge * theta, p
+        loss = (np.log(total).sum() - logits[own].sum()) / n + np.sum(ridge * theta**2) / 2
+        error = p.copy()
+        error[own] -= 1
+        return float(loss), Z.T @ error / n + ridge * theta, p
 
     loss, p = _minimum(objective, Z, ridge, np.zeros((Z.shape[1], size)))
     trace = float(np.sum((p * (1 - p)) * (1 + np.sum((u * s) ** 2, axis=1))[:, None])) / n
@@ -84,10 +86,13 @@ def _minimum(
     """Return the least loss, and its predictions to nine digits: Newton's method, by conjugate gradients."""
     n = len(Z)
     loss, gradient, p = objective(theta)
+    inverse = np.eye(Z.shape[1])
     for _ in range(STEPS):
         if np.max(np.abs(gradient)) <= GRADIENT:
             break
-        step = _newton_step(Z, ridge, gradient, p)
+        step, taken = _newton_step(Z, ridge, gradient, p, inverse)
+        if taken > len(theta) / theta.shape[1]:  # a block takes about the time of so many
+            inverse = _mean_block(Z, ridge, p)
         slope = float(np.sum(gradient * step))
         length = 1.0
         while True:
@@ -101,24 +106,45 @@ def _minimum(
     return loss, p
 
 
-def _newton_step(Z: Array, ridge: Array, gradient: Array, p: Array) -> Array:
-    """Return −H⁻¹ g, the nearer the smaller g is: the steps converge faster than linearly."""
-    residual = -gradient
-    step, direction = np.zeros_like(gradient), residual
-    squares = start = float(np.sum(residual**2))
-    for _ in range(10 * gradient.size):
+def _mean_block(Z: Array, ridge: Array, p: Array) -> Array:
+    """Return the inverse of the Hessian's blocks of one class each, averaged over classes, (D + 1, D + 1)."""
+    # of predictions that are all certain, the block would be 0 for the biases
+    weights = np.maximum(np.mean(p * (1 - p), axis=1), 1e-9) / len(Z)
+    block = (Z.T * weights) @ Z
+    block[np.diag_indices_from(block)] += ridge[:, 0]
+    inverse: Array = np.linalg.inv(block)
+    return inverse
+
+
+def _newton_step(Z: Array, ridge: Array, gradient: Array, p: Array, inverse: Array) -> tuple[Array, int]:
+    """Return −H⁻¹ g, the nearer the smaller g is, and the number of conjugate gradients that it took.
+
+    The steps converge faster than linearly. An inverse near that of H's blocks preconditions the gradients;
+    the same for all classes, it keeps their sum over classes 0, where H has no curvature in the biases.
+    """
+    residual, step = -gradient, np.zeros_like(gradient)
+    direction = inverse @ residual
+    squares = start = float(np.vdot(residual, direction))
+    taken = 0
+    while taken < 10 * gradient.size:
+        taken += 1
         a = Z @ direction
-        a -= np.sum(p * a, axis=1, keepdims=True)
+        a -= np.einsum("ij,ij->i", p, a)[:, None]
         a *= p
-        curved = Z.T @ (a / len(Z)) + ridge * direction
-        length = squares / float(np.sum(direction * curved))
-        step = step + length * direction
-        residual = residual - length * curved
-        before, squares = squares, float(np.sum(residual**2))
+        curved = Z.T @ a
+        curved /= len(Z)
+        curved += ridge * direction
+        length = squares / float(np.vdot(direction, curved))
+        step += length * direction
+        curved *= length
+        residual -= curved
+        preconditioned = inverse @ residual
+        before, squares = squares, float(np.vdot(residual, preconditioned))
         if squares <= start * min(0.01, max(start, 1e-6)):
             break
-        direction = residual + squares / before * direction
-    return step
+        direction *= squares / before
+        direction += preconditioned
+    return step, taken
 
 
 PACTRAN = Estimator(
