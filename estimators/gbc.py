@@ -108,7 +108,8 @@ def _distances(covariances: Array, differences: Array) -> tuple[Array, Array]:
 
 def _log_dets(factors: Array) -> Array:
     """Return ln det Σ of each Cholesky factor, shape (pairs, k, k)."""
-    return 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    log_dets: Array = 2 * np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    return log_dets
 
 
 GBC = Estimator(

@@ -343,7 +343,8 @@ class Moments(SufficientStatistics):
             ValueError: there is no such group.
         """
         self._check_group(key)
-        missing, pairs = self._cache.get("pairs", (None, {}))
+        shared: tuple[Hashable, dict[frozenset[Hashable], Moments]] = self._cache.get("pairs", (None, {}))
+        missing, pairs = shared
         pair = frozenset([missing, key])
         if pair in pairs:
             return pairs[pair]
