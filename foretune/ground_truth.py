@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
+from foretune.models import is_twin
 from foretune.records import TuningRecord, read_tuning
 from foretune.records.tuning import Protocol, RunProtocol, planned
 from foretune.tasks.errors import InputError
@@ -64,7 +65,7 @@ def shares_beaten(runs: Iterable[TuningRecord], *, except_task: str) -> dict[tup
 
     On a task, it is the share of all other fine-tuned candidates (models cut after a layer) that it beats,
     ties counting half. Whatever it was fine-tuned on and from counts: this is for a baseline. Other
-    protocols than `layer` and `full` do not.
+    protocols than `layer` and `full` do not, nor do untrained twins.
 
     Args:
         runs: fine-tuning runs of several tasks.
@@ -72,7 +73,8 @@ def shares_beaten(runs: Iterable[TuningRecord], *, except_task: str) -> dict[tup
     """
     by_task: dict[str, dict[tuple[str, int], list[float]]] = {}
     for run in runs:
-        if run.task != except_task and planned(run.protocol) == "layer" and run.value is not None:
+        counts = run.task != except_task and planned(run.protocol) == "layer" and not is_twin(run.model)
+        if counts and run.value is not None:
             goodness = run.value if run.direction == "higher" else -run.value
             by_task.setdefault(run.task, {}).setdefault((run.model, run.layer), []).append(goodness)
     shares: dict[tuple[str, int], list[float]] = {}

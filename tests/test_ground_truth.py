@@ -182,3 +182,8 @@ class TestSharesBeaten:
 
     def test_without_other_tasks(self):
         assert shares_beaten([run(0)], except_task="asr") == {}
+
+    def test_untrained_twins_are_nobody_to_beat(self):
+        runs = [run(0, value=0.1), run(1, value=0.5)]
+        untrained = [run(2, value=0.9).model_copy(update={"model": "hubert-untrained"})]
+        assert shares_beaten([*runs, *untrained], except_task="b") == shares_beaten(runs, except_task="b")
