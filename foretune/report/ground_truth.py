@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import scipy.stats
+
 from foretune.agreement import ceiling
 from foretune.ground_truth import LEAST_CANDIDATES, Outcome
 from foretune.models import twin
@@ -51,10 +53,11 @@ _GRID = (
 )
 _ZOO = (
     "Each encoder that ships against its untrained twin (the same architecture, random weights) on the task "
-    "that its objective serves, fine-tuned as a whole and, frozen, probed: what pre-training gave it. *times "
-    "deviation* is the gain over the standard deviation of the difference between two runs with different "
-    "seeds. Twins are not among the models of any setting: nobody chooses one, and with one for each encoder "
-    "a ranking would ask which of them are trained."
+    "that its objective serves, fine-tuned as a whole and, frozen, probed: what pre-training gave it. *95 %* "
+    "is the interval of this gain by Student's t, with one deviation over seeds for both; where it holds no "
+    "0, pre-training has surely helped. *times deviation* is the gain over the standard deviation of the "
+    "difference between two runs with different seeds. Twins are not among the models of any setting: nobody "
+    "chooses one, and with one for each encoder a ranking would ask which of them are trained."
 )
 
 
@@ -139,7 +142,8 @@ def _machine(origin: Provenance) -> str:
 
 
 def _gains(runs: Sequence[TuningRecord]) -> str:
-    headers = ["encoder", "task", "metric", "tuned", "trained", "untrained", "gain", "times deviation"]
+    headers = ["encoder", "task", "metric", "tuned", "trained", "untrained", "gain", "95 %"]
+    headers += ["times deviation"]
     rows = [
         row
         for name, task in SERVES.items()
@@ -164,8 +168,18 @@ def _gain(name: str, how: str, runs: Sequence[TuningRecord]) -> list[str]:
         tables.number(trained.value, 3),
         tables.number(untrained.value, 3),
         tables.number(gain, 3),
+        _interval(gain, deviation, trained.seeds, untrained.seeds),
         tables.significant(gain / (math.sqrt(2) * deviation) if deviation else None),
     ]
+
+
+def _interval(gain: float, deviation: float | None, *seeds: int) -> str:
+    """Return the 95 % interval of a difference of two means over seeds with the same deviation."""
+    freedom = sum(seeds) - len(seeds)
+    if deviation is None or freedom < 1:
+        return tables.NONE
+    width = float(scipy.stats.t.ppf(0.975, freedom)) * deviation * math.sqrt(sum(1 / each for each in seeds))
+    return f"{tables.number(gain - width, 3)} to {tables.number(gain + width, 3)}"
 
 
 def _at_the_top(runs: Sequence[TuningRecord], model: str | None) -> Outcome | None:

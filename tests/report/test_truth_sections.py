@@ -89,15 +89,22 @@ class TestGroundTruth:
     def test_a_candidate_is_set_beside_its_twin(self):
         untrained = [run("ctc-untrained", 2, seed, 0.8 + 0.03 * seed) for seed in range(3)]
         text = ground_truth.section([*RUNS, *untrained])[-1]
-        # 0.83 − 0.33 = 0.5; two runs differ by √2 · 0.03
-        assert rows(text) == [["ctc", "asr", "CER", "full", "0.330", "0.830", "0.500", "12"]]
+        # 0.83 − 0.33 = 0.5; two runs differ by √2 · 0.03; ± 2.776 (t, 4 degrees) · 0.03 · √(2/3)
+        row = ["ctc", "asr", "CER", "full", "0.330", "0.830", "0.500", "0.432 to 0.568", "12"]
+        assert rows(text) == [row]
+
+    def test_one_seed_of_each_gives_no_interval(self):
+        one = [run("ctc", 2, 0, 0.3), run("ctc-untrained", 2, 0, 0.8)]
+        (row,) = rows(ground_truth.section(one)[-1])
+        assert row[6:] == ["0.500", "–", "–"]
 
     def test_a_frozen_candidate_is_set_beside_its_frozen_twin(self):
         probed = [run("ctc", 2, seed, 0.4, protocol="probe") for seed in range(3)]
         of_twin = [run("ctc-untrained", 2, seed, 0.9 + 0.02 * seed, protocol="probe") for seed in range(3)]
         text = ground_truth.section([*RUNS, *probed, *of_twin])[-1]
         # 0.92 − 0.40 = 0.52; the pooled deviation is 0.02/√2, two runs differ by √2 times that
-        assert rows(text) == [["ctc", "asr", "CER", "probed", "0.400", "0.920", "0.520", "26"]]
+        row = ["ctc", "asr", "CER", "probed", "0.400", "0.920", "0.520", "0.488 to 0.552", "26"]
+        assert rows(text) == [row]
 
     def test_twins_are_not_among_models(self):
         others = [run(name, 6, 0, 0.7) for name in ("speaker", "fbank")]
