@@ -60,6 +60,21 @@ def test_left_out_groups_leave_the_moments_alone(tall):
         moments.leave_out("nobody")
 
 
+def test_what_lacks_a_pair_of_groups_is_computed_once_for_both_orders(tall):
+    moments = moments_of(tall)
+    a, b = moments.groups[:2]
+    pairs = {}
+    without_a, without_b = moments.leave_out(a, pairs), moments.leave_out(b, pairs)
+    both = without_a.without(b)
+    assert without_b.without(a) is both
+    assert list(pairs) == [frozenset([a, b])]
+    alone = moments.leave_out(b).without(a)
+    assert alone is not both
+    np.testing.assert_allclose(alone.scatter, both.scatter, rtol=1e-9, atol=1e-9)
+    without_b.update(tall.features, tall.labels, tall.groups)  # no longer what the others share
+    assert without_b.without(a).n == both.n + np.sum(tall.groups != a)
+
+
 def test_what_cannot_be_had_is_none(tall):
     def refuses(_):
         raise ValueError("no")
