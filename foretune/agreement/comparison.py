@@ -11,7 +11,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
-from .ranks import checked
+from .ranks import checked, ranks_of_rows
 
 Name = TypeVar("Name")
 _EXACT_TO = 13
@@ -53,7 +53,7 @@ def compare(scores: ArrayLike, rival: ArrayLike, values: ArrayLike, *, seed: int
     mean, half = (first + second) / 2, (first - second) / 2
     swapped = _signs(len(x), seed) * half
     rows = (mean + swapped, mean - swapped)
-    again = (scipy.stats.rankdata(rows[0], axis=1), scipy.stats.rankdata(rows[1], axis=1))
+    again = (ranks_of_rows(rows[0]), ranks_of_rows(rows[1]))
     difference = float((_correlations(first[None], y) - _correlations(second[None], y))[0])
     p_values = [
         _share(_correlations(own, y) - _correlations(other, y), difference, len(x))

@@ -26,7 +26,7 @@ import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from .intervals import LEVEL, Interval
-from .ranks import checked, constant, rank_correlation
+from .ranks import checked, constant, rank_correlation, ranks_of_rows
 
 Array = NDArray[np.float64]
 
@@ -309,7 +309,7 @@ def _normal_scores(values: Array) -> Array:
 
 def _rho(drawn: Array, values: Array) -> Array:
     """Return ρ of each row with values, neither of which is constant."""
-    ranks = scipy.stats.rankdata(drawn, axis=1) - (len(values) + 1) / 2
+    ranks = ranks_of_rows(drawn) - (len(values) + 1) / 2
     other = scipy.stats.rankdata(values) - (len(values) + 1) / 2
     rho: Array = ranks @ other / np.sqrt(np.square(ranks).sum(axis=1) * (other @ other))
     return rho

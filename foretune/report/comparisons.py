@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -60,7 +61,7 @@ def within(cells: Sequence[AgreementRecord], rival: AgreementRecord | None) -> d
     if rival is None:
         return {}
     found = {
-        cell.estimator: compare(_scores(cell), _scores(rival), rival.goodness)
+        cell.estimator: _compared(_scores(cell), _scores(rival), tuple(rival.goodness))
         for cell in _judged(cells)
         if cell.estimator != rival.estimator and cell.names == rival.names
     }
@@ -141,5 +142,9 @@ def _judged(cells: Iterable[AgreementRecord]) -> list[AgreementRecord]:
     return [cell for cell in cells if cell.status == "done"]
 
 
-def _scores(cell: AgreementRecord) -> list[float]:
-    return [score for score in cell.scores if score is not None]
+def _scores(cell: AgreementRecord) -> tuple[float, ...]:
+    return tuple(score for score in cell.scores if score is not None)
+
+
+# the same comparison stands in several tables
+_compared = functools.lru_cache(maxsize=16_384)(compare)
