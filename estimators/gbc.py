@@ -43,12 +43,13 @@ def diagonal_gbc(moments: Moments) -> float:
         return -float(len(moments.classes) * (len(moments.classes) - 1))
     means = moments.class_means[:, kept]
     variances = moments.class_variances[:, kept] / total[kept] + FLOOR  # in units of the overall variance
+    log_dets = np.log(variances).sum(axis=1)
     overlap = 0.0
     for i in range(len(means) - 1):
         difference = (means[i] - means[i + 1 :]) ** 2 / total[kept]
         pooled = (variances[i] + variances[i + 1 :]) / 2
-        logs = np.log(pooled) - (np.log(variances[i]) + np.log(variances[i + 1 :])) / 2
-        overlap += float(np.exp(-(difference / pooled / 8 + logs / 2).sum(axis=1)).sum())
+        logs = np.log(pooled).sum(axis=1) - (log_dets[i] + log_dets[i + 1 :]) / 2
+        overlap += float(np.exp(-((difference / pooled).sum(axis=1) / 8 + logs / 2)).sum())
     return -2 * overlap
 
 

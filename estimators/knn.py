@@ -54,7 +54,7 @@ def _vote(
 ) -> NDArray[np.intp]:
     """Return the class that each row's neighbours elect, shape (rows,)."""
     k = min(neighbours, cosines.shape[1])
-    nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+    nearest = np.argpartition(cosines, cosines.shape[1] - k, axis=1)[:, -k:]
     near = np.take_along_axis(cosines, nearest, axis=1)
     votes = np.zeros((len(cosines), size))
     # a vote of 1, and less than 1/k for nearness: it decides ties and nothing else

@@ -23,7 +23,9 @@ RESIDUAL_TOLERANCE = 1e-12
 since the evidence of a perfect fit by fewer directions than samples has no maximum."""
 
 _GRID_STEP = 0.5
-_BISECTIONS = 32
+_STEPS, _EXACT = 50, 1e-10
+"""Most steps of the search for a maximum, and the change of ln r at which it ends: a few of Newton's, or 33
+bisections where those are of no use."""
 
 
 class Evidence(NamedTuple):
@@ -174,14 +176,20 @@ class _Profile(NamedTuple):
         value: Array = -0.5 * (np.log(2 * np.pi * variances) + 1 + np.log1p(ratio).sum(axis=0) / self.n)
         return value
 
-    def rises(self, log_r: Array) -> NDArray[np.bool_]:
-        """Return whether the value rises with ln r: γ (‖t⊥‖² + Σ w q) > N Σ w q (1 − q), q = r/(r + σ)."""
+    def rise(self, log_r: Array) -> tuple[Array, Array]:
+        """Return what has the sign of the slope in ln r, and its own slope there.
+
+        It is γ (‖t⊥‖² + Σ w q) − N Σ w q (1 − q), with q = r/(r + σ) and γ = Σ (1 − q). The slope of q is
+        q (1 − q).
+        """
         q = _shrunk(self.sigma, log_r)
-        wq = self.w * q
-        gamma = (1 - q).sum(axis=1)
-        explained = self.residual + wq.sum(axis=1)
-        rising: NDArray[np.bool_] = gamma * explained > self.n * (wq * (1 - q)).sum(axis=1)
-        return rising
+        p = 1 - q
+        qp = q * p
+        wqp = self.w * qp
+        gamma, explained = p.sum(axis=1), self.residual + (self.w * q).sum(axis=1)
+        curved = wqp.sum(axis=1)
+        slope = gamma * curved - qp.sum(axis=1) * explained - self.n * (wqp * (p - q)).sum(axis=1)
+        return gamma * explained - self.n * curved, slope
 
 
 def _maximise(profile: _Profile) -> Array:
@@ -189,7 +197,8 @@ def _maximise(profile: _Profile) -> Array:
 
     The grid ends where nothing is left to find: below, where r is far under the least eigenvalue and
     under the r at which the residual outweighs what the features explain; above, at N times the
-    largest, from where the value only tends to its limit.
+    largest, from where the value only tends to its limit. Between two points of it a step is Newton's,
+    unless that leads out of where the maximum must lie: then it halves this.
     """
     least = profile.sigma[-1]
     explained = (profile.w / profile.sigma).sum(axis=1)
@@ -200,15 +209,19 @@ def _maximise(profile: _Profile) -> Array:
     best = np.argmax(profile.on(grid), axis=1)
     # the value at the best point is no less than at its neighbours: a maximum lies on the rising side
     low = grid[best]
-    rising = profile.rises(low)
-    low = np.where(rising, low, low - _GRID_STEP)
+    low = np.where(profile.rise(low)[0] > 0, low, low - _GRID_STEP)
     high = low + _GRID_STEP
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        rising = profile.rises(middle)
-        low, high = np.where(rising, middle, low), np.where(rising, high, middle)
-    middle_r: Array = (low + high) / 2
-    return middle_r
+    log_r: Array = (low + high) / 2
+    for _ in range(_STEPS):
+        rise, slope = profile.rise(log_r)
+        low, high = np.where(rise > 0, log_r, low), np.where(rise > 0, high, log_r)
+        step = np.divide(rise, -slope, out=np.full_like(rise, np.inf), where=slope < 0)
+        inside = (np.abs(step) <= _EXACT) | ((low < log_r + step) & (log_r + step < high))
+        step = np.where(inside, step, (low + high) / 2 - log_r)
+        log_r = log_r + step
+        if np.abs(step).max() <= _EXACT:
+            break
+    return log_r
 
 
 def _published(eigenvalues: Array, projections: Array, squares: Array, n: int, columns: int) -> Array:
@@ -228,24 +241,30 @@ def _published(eigenvalues: Array, projections: Array, squares: Array, n: int, c
     x2 = np.divide(
         projections[:, order] ** 2, sigma, out=np.zeros((len(squares), len(order))), where=sigma > resolved
     )
-    return np.array([_published_one(sigma, row, t, n, dimension) for row, t in zip(x2, squares, strict=True)])
+    return _published_fixed_point(sigma, x2, squares, n, dimension)
 
 
-def _published_one(sigma: Array, x2: Array, square: float, n: int, dimension: int) -> float:
-    alpha = beta = 1.0
-    m2 = res2 = 0.0
+def _published_fixed_point(sigma: Array, x2: Array, squares: Array, n: int, dimension: int) -> Array:
+    alpha, beta, m2, res2 = np.ones((4, len(squares)))
+    unexplained = squares - x2.sum(axis=1)
+    moving = np.arange(len(squares))  # the targets whose α/β still changes
     for _ in range(11):
-        t = alpha / beta
-        gamma = (sigma / (sigma + t)).sum()
-        m2 = float((sigma * x2 / (t + sigma) ** 2).sum())
-        res2 = float((x2 / (1 + sigma / t) ** 2).sum()) + square - float(x2.sum())
-        alpha, beta = float(gamma / (m2 + 1e-5)), float((n - gamma) / (res2 + 1e-5))
-        if not (alpha > 0 and beta > 0):
-            return float("nan")  # as the published code does, with a warning
-        if abs(alpha / beta - t) / t <= 1e-3:
+        own, t = x2[moving], (alpha[moving] / beta[moving])[:, None]
+        gamma = (sigma / (sigma + t)).sum(axis=1)
+        m2[moving] = (sigma * own / (t + sigma) ** 2).sum(axis=1)
+        res2[moving] = (own / (1 + sigma / t) ** 2).sum(axis=1) + unexplained[moving]
+        alpha[moving], beta[moving] = gamma / (m2[moving] + 1e-5), (n - gamma) / (res2[moving] + 1e-5)
+        usable = (alpha[moving] > 0) & (beta[moving] > 0)
+        alpha[moving[~usable]] = np.nan  # as the published code does, with a warning
+        t, moving = t[usable, 0], moving[usable]
+        moving = moving[np.abs(alpha[moving] / beta[moving] - t) / t > 1e-3]
+        if not len(moving):
             break
-    evidence = dimension * np.log(alpha) + n * np.log(beta) - np.log(alpha + beta * sigma).sum()
-    return float(0.5 * (evidence - beta * res2 - alpha * m2 - n * np.log(2 * np.pi)) / n)
+    beta = np.where(np.isnan(alpha), np.nan, beta)
+    evidence = dimension * np.log(alpha) + n * np.log(beta)
+    evidence -= np.log(alpha[:, None] + beta[:, None] * sigma).sum(axis=1)
+    values: Array = 0.5 * (evidence - beta * res2 - alpha * m2 - n * np.log(2 * np.pi)) / n
+    return values
 
 
 LOGME = Estimator(

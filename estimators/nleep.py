@@ -69,24 +69,20 @@ def _mixture_posteriors(Z: Array, components: int, seed: int) -> Array:
             KMeans(n_clusters=components, n_init=1, random_state=np.random.RandomState(seed)).fit(Z).labels_
         )
     posteriors: Array = (clusters[:, None] == np.arange(components)).astype(np.float64)
-    squares, bound, settled = Z**2, -np.inf, False
+    features, bound, settled = np.hstack([Z**2, Z, np.ones((len(Z), 1))]), -np.inf, False
     for _ in range(STEPS + 1):
-        counts = posteriors.sum(axis=0) + 10 * np.finfo(np.float64).eps
-        means = posteriors.T @ Z / counts[:, None]
-        variances = posteriors.T @ squares / counts[:, None] - means**2 + LEAST_VARIANCE
-        precisions = 1 / variances
-        constants = np.log(counts / counts.sum()) - 0.5 * (
-            Z.shape[1] * np.log(2 * np.pi)
-            + np.log(variances).sum(axis=1)
-            + (means**2 * precisions).sum(axis=1)
+        sums = posteriors.T @ features
+        counts = sums[:, -1:] + 10 * np.finfo(np.float64).eps
+        second, means = np.split(sums[:, :-1] / counts, 2, axis=1)
+        variances = second - means**2 + LEAST_VARIANCE
+        constants = np.log(counts / counts.sum()) - 0.5 * np.sum(
+            np.log(2 * np.pi * variances) + means**2 / variances, axis=1, keepdims=True
         )
-        logs = Z @ (means * precisions).T
-        logs -= squares @ (0.5 * precisions).T
-        logs += constants
+        logs = features @ np.hstack([-0.5 / variances, means / variances, constants]).T
         largest = logs.max(axis=1, keepdims=True)
-        np.subtract(logs, largest, out=logs)
+        logs -= largest
         posteriors = np.exp(logs, out=logs)
-        totals = posteriors.sum(axis=1, keepdims=True)
+        totals = np.einsum("ij->i", posteriors)[:, None]
         posteriors /= totals
         if settled:
             break

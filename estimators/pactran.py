@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 STEPS, GRADIENT = 100, 1e-11
 """Most of Newton's steps, and the largest partial derivative at the minimum: scores are right to 1e-9."""
+LEAST_PREDICTION = np.float32(1e-20)
+"""Predictions below it bend nothing; numbers that single precision barely holds are slow to compute with."""
 
 
 def pactran_gaussian(
@@ -121,10 +123,16 @@ def _newton_step(Z: Array, ridge: Array, gradient: Array, p: Array, inverse: Arr
 
     The steps converge faster than linearly. An inverse near that of H's blocks preconditions the gradients;
     the same for all classes, it keeps their sum over classes 0, where H has no curvature in the biases.
+    A step is near enough in single precision: the gradient that the next one starts from is in double.
     """
-    residual, step = -gradient, np.zeros_like(gradient)
+    unit = float(np.abs(gradient).max())
+    Z, ridge, p, inverse = (each.astype(np.float32) for each in (Z, ridge, p, inverse))
+    p[p < LEAST_PREDICTION] = 0.0
+    residual = (gradient / -unit).astype(np.float32)
+    step = np.zeros_like(residual)
     direction = inverse @ residual
-    squares = start = float(np.vdot(residual, direction))
+    squares = first = float(np.vdot(residual, direction))
+    start = first * unit**2
     taken = 0
     while taken < 10 * gradient.size:
         taken += 1
@@ -132,19 +140,19 @@ def _newton_step(Z: Array, ridge: Array, gradient: Array, p: Array, inverse: Arr
         a -= np.einsum("ij,ij->i", p, a)[:, None]
         a *= p
         curved = Z.T @ a
-        curved /= len(Z)
+        curved /= np.float32(len(Z))
         curved += ridge * direction
-        length = squares / float(np.vdot(direction, curved))
+        length = np.float32(squares / float(np.vdot(direction, curved)))
         step += length * direction
         curved *= length
         residual -= curved
         preconditioned = inverse @ residual
         before, squares = squares, float(np.vdot(residual, preconditioned))
-        if squares <= start * min(0.01, max(start, 1e-6)):
+        if squares <= first * min(0.01, max(start, 1e-6)):
             break
-        direction *= squares / before
+        direction *= np.float32(squares / before)
         direction += preconditioned
-    return step, taken
+    return step * unit, taken
 
 
 PACTRAN = Estimator(

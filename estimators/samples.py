@@ -213,15 +213,18 @@ class Reservoir:
     def _keys(self, names: list[Hashable], codes: NDArray[np.intp]) -> NDArray[np.void]:
         dtype = [("group", "i8"), ("group_key", "u8"), ("place", "i8"), ("key", "u8")]
         rows = np.zeros(len(codes), dtype=dtype)
-        for code, name in enumerate(names):
-            chosen = np.flatnonzero(codes == code)
-            start = self._seen.get(name, 0)
-            group_key = stable_hash(name, self.seed)
-            alive = group_key <= self._largest_group_key
-            rows["group"][chosen] = self._names.setdefault(name, len(self._names)) if alive else -1
-            rows["group_key"][chosen] = group_key
-            rows["place"][chosen] = np.arange(start, start + len(chosen))
-            rows["key"][chosen] = _split_mix(group_key, start, len(chosen))
+        if not len(codes):
+            return rows
+        keys = [stable_hash(name, self.seed) for name in names]
+        numbers = [
+            self._names.setdefault(name, len(self._names)) if key <= self._largest_group_key else -1
+            for name, key in zip(names, keys, strict=True)
+        ]
+        seen = np.array([self._seen.get(name, 0) for name in names])
+        rows["group"] = np.array(numbers)[codes]
+        rows["group_key"] = np.array(keys, dtype=np.uint64)[codes]
+        rows["place"] = seen[codes] + _places(codes)
+        rows["key"] = _split_mix(rows["group_key"], rows["place"])
         return rows
 
     def _prune(self) -> None:
@@ -300,19 +303,27 @@ def _chosen(features: Any, kept: NDArray[np.intp], dimension: int | None) -> NDA
 
 def _rounds(rows: NDArray[np.void]) -> NDArray[np.int64]:
     """Return each row's rank by key within its group, from 0."""
-    order = np.lexsort((rows["key"], rows["group"]))
-    groups = rows["group"][order]
-    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.zeros(0, int)
-    first = np.repeat(starts, np.diff(np.r_[starts, len(groups)]))
-    rounds = np.empty(len(rows), dtype=np.int64)
-    rounds[order] = np.arange(len(rows)) - first
-    return rounds
+    return _places(rows["group"], np.lexsort((rows["key"], rows["group"])))
 
 
-def _split_mix(seed: int, start: int, count: int) -> NDArray[np.uint64]:
-    """Return words start..start+count of the SplitMix64 stream of a seed (Steele et al., 2014)."""
-    places = np.arange(start + 1, start + count + 1, dtype=np.uint64)
-    z = np.uint64(seed) + places * np.uint64(_GOLDEN)
+def _places(groups: NDArray[np.intp], order: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
+    """Return each row's place within its group, from 0, in an order that keeps groups together.
+
+    By default in the order in which the rows are given.
+    """
+    if order is None:
+        order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.zeros(0, int)
+    first = np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
+    places = np.empty(len(ordered), dtype=np.int64)
+    places[order] = np.arange(len(ordered)) - first
+    return places
+
+
+def _split_mix(seeds: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return words of the SplitMix64 streams of seeds at places, from 0 (Steele et al., 2014)."""
+    z = seeds + (places.astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))

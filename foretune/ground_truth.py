@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,6 +130,9 @@ class GroundTruth:
             and run.status == "done"
             and (metric is None or metric in run.metrics)
         ]
+        self._of_candidate: dict[tuple[str, int], list[TuningRecord]] = {}
+        for run in self.runs:
+            self._of_candidate.setdefault((run.model, run.layer), []).append(run)
 
     @classmethod
     def read(
@@ -160,7 +164,7 @@ class GroundTruth:
 
     def reaches(self, model: str, layer: int) -> bool:
         """Whether there is a run of a model up to this layer, on whatever data and weights."""
-        return any((run.model, run.layer) == (model, layer) for run in self.runs)
+        return (model, layer) in self._of_candidate
 
     def layered_models(self) -> list[str]:
         """Return the models that were fine-tuned cut after enough layers to rank these, by name."""
@@ -171,10 +175,10 @@ class GroundTruth:
 
     def has(self, model: str, layer: int, seed: int, *, data_revision: str, model_revision: str) -> bool:
         """Whether there is a run of this seed on these data, from these weights."""
-        wanted = (model, layer, seed, data_revision, model_revision)
+        wanted = (seed, data_revision, model_revision)
         return any(
-            (run.model, run.layer, run.seed, run.data_revision, run.model_revision) == wanted
-            for run in self.runs
+            (run.seed, run.data_revision, run.model_revision) == wanted
+            for run in self._of_candidate.get((model, layer), [])
         )
 
     def layers(self, model: str, *, data_revision: str, model_revision: str) -> dict[int, Outcome]:
@@ -189,7 +193,7 @@ class GroundTruth:
             InputError: for some layer there is none, or only for other data or other weights; or the
                 task's runs on these data had different settings.
         """
-        wanted = sorted({run.layer for run in self.runs if run.model == model})
+        wanted = sorted(layer for name, layer in self._of_candidate if name == model)
         return {layer: self._outcome(model, layer, data_revision, model_revision) for layer in wanted}
 
     def full(self, model: str, top: int, *, data_revision: str, model_revision: str) -> Outcome:
@@ -208,7 +212,7 @@ class GroundTruth:
         return self._outcome(model, top, data_revision, model_revision)
 
     def _outcome(self, model: str, layer: int, data_revision: str, model_revision: str) -> Outcome:
-        runs = [run for run in self.runs if (run.model, run.layer) == (model, layer)]
+        runs = self._of_candidate.get((model, layer), [])
         what = f"{self.task}: {model}, layer {layer}"
         if not runs:
             raise InputError(f"{what}: never fine-tuned; add --fine-tune missing to do it now")
@@ -224,9 +228,17 @@ class GroundTruth:
         self._check_settings(data_revision)
         return Outcome.over_seeds(current)
 
+    @functools.cached_property
+    def _settings_on(self) -> dict[str, set[str]]:
+        """The settings of the runs on each revision of the data."""
+        found: dict[str, set[str]] = {}
+        for run in self.runs:
+            found.setdefault(run.data_revision, set()).add(run.key[-1])
+        return found
+
     def _check_settings(self, data_revision: str) -> None:
         """Refuse runs of different settings, whose values say nothing about each other's candidates."""
-        found = {run.key[-1]: run for run in self.runs if run.data_revision == data_revision}
+        found = self._settings_on.get(data_revision, set())
         if len(found) > 1:
             each = "; ".join(text or "the default settings" for text in sorted(found))
             raise InputError(

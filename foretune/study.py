@@ -102,6 +102,7 @@ class Study:
         self.options = options
         self.tasks = functools.cache(self._task)
         self.candidate = functools.cache(self._candidate)
+        self.ground_truth = functools.cache(self._ground_truth)
         self._scored: set[tuple[object, ...]] = set()
         self.made: list[Record] = []
         self._heard: Heard | None = None
@@ -139,6 +140,10 @@ class Study:
         from foretune.models import load_candidate
 
         return load_candidate(name, device=self.options.device)
+
+    def _ground_truth(self, task: str, protocol: Protocol, metric: str | None = None) -> GroundTruth:
+        """Return the runs of a task by a protocol, gathered once until there are new ones."""
+        return GroundTruth(task, self.runs, metric=metric, protocol=protocol)
 
     def _task(self, name: str) -> TaskStudy:
         return TaskStudy(get_task(name), self)
@@ -178,13 +183,13 @@ class Study:
         """
         if self.options.models is not None:
             return list(self.options.models)
-        by_each = [GroundTruth(task, self.runs, protocol=each).models() for each in MODEL_PROTOCOLS]
+        by_each = [self.ground_truth(task, each).models() for each in MODEL_PROTOCOLS]
         known = {model for models in by_each for model in models if not is_twin(model)}
         return sorted(known) or self._shipped_models()
 
     def layered_models(self, task: str) -> list[str]:
         """Return the candidates of a task whose layers are ranked."""
-        by_each = [GroundTruth(task, self.runs, protocol=each).layered_models() for each in LAYER_PROTOCOLS]
+        by_each = [self.ground_truth(task, each).layered_models() for each in LAYER_PROTOCOLS]
         known = sorted({model for models in by_each for model in models})
         if self.options.models is not None:
             wanted = list(self.options.models)
@@ -216,6 +221,7 @@ class Study:
     def reread(self) -> None:
         """Take note of fine-tuning runs that were made meanwhile."""
         del self.runs
+        self.ground_truth.cache_clear()
 
 
 class TaskStudy:
@@ -256,11 +262,11 @@ class TaskStudy:
         on that part of the test data.
         """
         name, metric = self.task.name, self.task.metric
-        own = GroundTruth(name, self.study.runs, metric=metric, protocol=protocol)
+        own = self.study.ground_truth(name, protocol, metric)
         if own.runs or self.task.only is None:
             return own
         of_part = f"{metric}:{self.task.only}"
-        return GroundTruth(self._whole.name, self.study.runs, metric=of_part, protocol=protocol)
+        return self.study.ground_truth(self._whole.name, protocol, of_part)
 
     @property
     def _whole(self) -> Task:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,8 @@ class Line:
 def speak(lines: Iterable[Line]) -> list[Utterance]:
     """Speak lines, each speaker's in order with a freshly loaded espeak-ng.
 
+    While one is spoken, the one before it is recorded in a thread.
+
     Args:
         lines: any number, of any speakers.
 
@@ -67,19 +70,22 @@ def speak(lines: Iterable[Line]) -> list[Utterance]:
     of_speaker: dict[Speaker, list[int]] = {}
     for index, line in enumerate(ordered):
         of_speaker.setdefault(line.speaker, []).append(index)
-    spoken: dict[int, Utterance] = {}
-    for indices in of_speaker.values():
-        with Espeak() as voice:
-            for index in indices:
-                spoken[index] = _utter(voice, ordered[index])
-    return [spoken[index] for index in range(len(ordered))]
+    spoken: dict[int, Future[Utterance]] = {}
+    with ThreadPoolExecutor(max_workers=1) as recorder:
+        for indices in of_speaker.values():
+            with Espeak() as voice:
+                for index in indices:
+                    line = ordered[index]
+                    rng = np.random.default_rng((VERSION, *line.seed))
+                    prosody = express(line.emotion or "neutral", rng, line.strength)
+                    speech = _say(voice, line, prosody)
+                    spoken[index] = recorder.submit(_recorded, speech, line, prosody, rng)
+        return [spoken[index].result() for index in range(len(ordered))]
 
 
-def _utter(voice: Espeak, line: Line) -> Utterance:
-    rng = np.random.default_rng((VERSION, *line.seed))
+def _say(voice: Espeak, line: Line, prosody: Prosody) -> Speech:
     speaker = line.speaker
-    prosody = express(line.emotion or "neutral", rng, line.strength)
-    speech = voice.say(
+    return voice.say(
         line.text,
         f"{line.language}+{speaker.variant}",
         # resampling by the factor of the formants moves pitch and rate with them
@@ -87,6 +93,10 @@ def _utter(voice: Espeak, line: Line) -> Utterance:
         pitch=_espeak_pitch(speaker, prosody),
         pitch_range=50 * speaker.pitch_range * prosody.pitch_range,
     )
+
+
+def _recorded(speech: Speech, line: Line, prosody: Prosody, rng: np.random.Generator) -> Utterance:
+    speaker = line.speaker
     down = round(441 * speaker.formants)
     scale = 441 / down  # seconds in the result per second that espeak spoke
     samples = signal.resample_poly(speech.samples.astype(np.float64), 320, down)
