@@ -118,6 +118,23 @@ def test_no_other_precisions_have_more_evidence(case):
         np.testing.assert_allclose(evidence.values[c], -best, rtol=1e-7)
 
 
+@pytest.mark.parametrize("decades", [0, 3, 9])
+def test_no_ratio_of_a_fine_grid_has_more_evidence(decades):
+    """Whatever the spectrum, also where the evidence has several maxima or hardly bends."""
+    rng = np.random.default_rng(decades)
+    sigma, n = np.logspace(-decades, 0, 20), 500
+    w = rng.gamma(0.3, size=(60, 20)) * 10 ** rng.uniform(-6, 3, size=(60, 1))  # lengths along each direction
+    squares = w.sum(axis=1) + 0.001 + rng.gamma(0.3, size=60)
+    found = maximum_evidence(sigma, np.sqrt(w * sigma), squares, n)
+    r = np.exp(np.arange(-45, 15, 0.005))[:, None]
+    determinant = np.log1p(sigma / r).sum(axis=1) / n
+    for i in range(60):
+        variance = (squares[i] - w[i].sum() + (w[i] * r / (r + sigma)).sum(axis=1)) / n
+        grid = -(np.log(2 * np.pi * variance) + 1 + determinant) / 2
+        assert found.values[i] >= grid.max() - 1e-12
+        np.testing.assert_allclose(found.values[i], grid.max(), rtol=1e-5)
+
+
 def test_precisions_are_a_fixed_point_of_the_paper(case):
     evidence = evidence_of(case.features, case.labels)
     sigma = np.linalg.eigvalsh(case.features.T @ case.features)
