@@ -15,6 +15,7 @@ agree better than the noise lets them seem. The 95 % interval of ρ holds 95 % o
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ def seed_interval(
     known = _known(deviations, seeds)
     if known is None or len(x) < 4 or constant(x, y):
         return None
-    true = _true_means(y, known, _normal_scores(x), np.random.default_rng(seed), draws)
+    true = _true_means(y, known, _normal_scores(x), seed, draws)
     return _quantiles(_rho(true, x), level)
 
 
@@ -103,21 +104,16 @@ def utterance_interval(
     x, y = checked(scores, values)
     if len(x) < 4 or constant(x, y):
         return None
-    generator = np.random.default_rng(seed)
     each = np.asarray(errors, dtype=np.float64)
     unit = max(float(np.std(x)), float(np.finfo(np.float64).tiny))
-    axes, variances, scale = np.eye(len(x)), (each / unit) ** 2, np.ones((draws, 1))
+    axes, variances, degrees = np.eye(len(x)), (each / unit) ** 2, None
     if each.ndim > 1:  # along the principal axes the errors are independent, and the model stays as it is
         variances, axes = np.linalg.eigh(_covariance(each / unit))
         variances = np.maximum(variances, 0.0)
         degrees = each.shape[1] - 1
-        scale = degrees / generator.chisquare(degrees, size=(draws, 1))
-    true = _gibbs(
-        (x / unit - np.mean(x / unit)) @ axes,
-        axes.T @ _normal_scores(y),
-        variances * scale,
-        generator,
-    )
+    noise = _noise(seed, (draws, len(x)), 2, degrees)
+    scale = np.ones((draws, 1)) if noise.scale is None else noise.scale
+    true = _gibbs((x / unit - np.mean(x / unit)) @ axes, axes.T @ _normal_scores(y), variances * scale, noise)
     return _quantiles(_rho(true @ axes.T, y), level)
 
 
@@ -152,8 +148,7 @@ def ceiling(
     known = _known(deviations, seeds)
     if known is None or len(y) < 3 or constant(y, y):
         return None
-    nothing = np.ones((len(y), 1))
-    true = _true_means(y, known, nothing, np.random.default_rng(seed), draws)
+    true = _true_means(y, known, np.ones((len(y), 1)), seed, draws)
     return float(_rho(true, y).mean())
 
 
@@ -204,30 +199,78 @@ def _known(deviations: Sequence[float | None], seeds: Sequence[int]) -> _Seeds |
     return _Seeds(np.square(np.array(known)), np.array(seeds, dtype=np.float64))
 
 
-def _true_means(
-    means: Array, over: _Seeds, design: Array, generator: np.random.Generator, draws: int
-) -> Array:
+class _Sweep(NamedTuple):
+    """The random numbers of one sweep: χ² of the candidates' own variances and of the spread, normal ones."""
+
+    of_variances: Array | None
+    of_spread: Array
+    of_line: Array
+    of_values: Array
+
+
+class _Noise(NamedTuple):
+    """All random numbers of a Gibbs sampler: χ² over its degrees that scales all errors, and the sweeps'."""
+
+    scale: Array | None
+    sweeps: list[_Sweep]
+
+
+@functools.lru_cache(maxsize=4)
+def _noise(
+    seed: int,
+    shape: tuple[int, int],
+    terms: int,
+    degrees: int | None = None,
+    of_variances: tuple[float, ...] | None = None,
+) -> _Noise:
+    """Draw random numbers: the same for all estimators of a setting.
+
+    Args:
+        seed: of them.
+        shape: draws and candidates.
+        terms: what the true values may depend on linearly.
+        degrees: of freedom of what scales all errors; None where nothing does.
+        of_variances: degrees of freedom of each candidate's own variance; None where these are known.
+    """
+    generator = np.random.default_rng(seed)
+    draws, n = shape
+    scale = None if degrees is None else degrees / generator.chisquare(degrees, size=(draws, 1))
+    sweeps = [
+        _Sweep(
+            None if of_variances is None else generator.chisquare(of_variances, size=shape),
+            generator.chisquare(n - terms - 1, size=(draws, 1)),
+            generator.normal(size=(draws, terms)),
+            generator.normal(size=shape),
+        )
+        for _ in range(_SWEEPS)
+    ]
+    return _Noise(scale, sweeps)
+
+
+def _true_means(means: Array, over: _Seeds, design: Array, seed: int, draws: int) -> Array:
     """Draw the true values, shape (draws, candidates), given means over seeds and the seeds' variances."""
     unit = float(np.std(means))
     means, variances, seeds = (means - means.mean()) / unit, over.variances / unit**2, over.numbers
     degrees, variance = _prior_of_variances(variances, seeds - 1)
 
-    def of_means(true: Array) -> Array:
+    def of_means(true: Array, drawn: Array) -> Array:
         # each candidate's own variance, drawn given its seeds, its true value and the other candidates
         squares = degrees * variance + (seeds - 1) * variances + seeds * (means - true) ** 2
-        return squares / generator.chisquare(degrees + seeds, size=true.shape) / seeds
+        return squares / drawn / seeds
 
+    shape = draws, len(means)
     if variance == 0:  # the seeds agree to the last digit
-        return np.broadcast_to(means, (draws, len(means)))
-    return _gibbs(means, design, np.broadcast_to(variances / seeds, (draws, len(means))), generator, of_means)
+        return np.broadcast_to(means, shape)
+    noise = _noise(seed, shape, design.shape[1], of_variances=tuple((degrees + seeds).tolist()))
+    return _gibbs(means, design, np.broadcast_to(variances / seeds, shape), noise, of_means)
 
 
 def _gibbs(
     observed: Array,
     design: Array,
     variances: Array,
-    generator: np.random.Generator,
-    redraw: Callable[[Array], Array] | None = None,
+    noise: _Noise,
+    redraw: Callable[[Array, Array], Array] | None = None,
 ) -> Array:
     """Draw true values, shape (draws, candidates), by the model at the head of this module.
 
@@ -235,24 +278,21 @@ def _gibbs(
         observed: shape (candidates,).
         design: shape (candidates, terms): what the true values may depend on linearly.
         variances: of the errors, shape (draws, candidates).
-        generator: of the draws.
-        redraw: from true values to variances, where these are not known for sure.
+        noise: the random numbers.
+        redraw: from true values and χ² to variances, where these are not known for sure.
     """
-    draws, n = variances.shape
     basis, _ = np.linalg.qr(design)
-    terms = basis.shape[1]
-    true = np.broadcast_to(observed, (draws, n))
-    for _ in range(_SWEEPS):
-        if redraw is not None:
-            variances = redraw(true)
+    true = np.broadcast_to(observed, variances.shape)
+    for sweep in noise.sweeps:
+        if redraw is not None and sweep.of_variances is not None:
+            variances = redraw(true, sweep.of_variances)
         fitted = true @ basis @ basis.T
         # the spread about the line, whose prior is flat, and then the line
         rest = np.square(true - fitted).sum(axis=1, keepdims=True)
-        spread = rest / generator.chisquare(n - terms - 1, size=(draws, 1)) + np.finfo(np.float64).tiny
-        line = fitted + np.sqrt(spread) * (generator.normal(size=(draws, terms)) @ basis.T)
+        spread = rest / sweep.of_spread + np.finfo(np.float64).tiny
+        line = fitted + np.sqrt(spread) * (sweep.of_line @ basis.T)
         weights = spread / (spread + variances)
-        noise = np.sqrt(weights * variances) * generator.normal(size=(draws, n))
-        true = line + weights * (observed - line) + noise
+        true = line + weights * (observed - line) + np.sqrt(weights * variances) * sweep.of_values
     return true
 
 
