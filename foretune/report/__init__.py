@@ -81,7 +81,7 @@ def write_report(
     text = render(agreements, runs, tabulated, shown, scores=scores, timed=timed, pages=linked)
     _replace(output, text)
     if html is not None:
-        _replace(html, page(agreements, runs, tabulated, drawings, ratio=Costs(scores, runs).ratio))
+        _replace(html, page(agreements, runs, tabulated, drawings, ratio=Costs(scores, runs, timed).ratio))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from foretune.records import AgreementRecord, PublishedRecord, ScoreRecord, TuningRecord
 
 from . import tables
-from .costs import Costs, Place, Spent, one_pass, spent
+from .costs import Costs, Place, Spent, candidate_of, one_pass, spent
 from .settings import default_cells, setting_of
 
 ESTIMATORS = ("logme", "held_out_evidence", "sliced_wasserstein", "tsne_distance")
@@ -28,7 +28,12 @@ _TEXT = (
     "hundred updates of small encoders), which makes the ratios small; the paper fine-tunes large models to "
     "the end."
 )
-_SETTINGS = "Scoring by LogME, and fine-tuning, of all candidates of a setting:"
+_SETTINGS = (
+    "Scoring by LogME, and fine-tuning, of all candidates of a setting. Rows with ratios of seconds are of "
+    "one machine: where the ground truth was made elsewhere, or several runs at a time, every candidate was "
+    "fine-tuned once more there, by itself and with as many threads as scoring has (`foretune tune --seeds 1 "
+    "--records results/records/cost.jsonl`). The seconds of other rows are those of the ground truth."
+)
 _ESTIMATORS = (
     "By estimator, medians over settings, beside the paper's own for four models on keyword spotting "
     "(wall seconds; fine-tuning took 0.61 days):"
@@ -52,7 +57,7 @@ def section(
         agreements: of one suite.
         costs: of scoring and of fine-tuning.
         tabulated: the paper's own, computed again.
-        timed: runs that were made beside scores.
+        timed: runs that were made beside scores; those of settings that were timed as a whole are in `costs`.
         scores: that the runs may have been made beside.
     """
     cells = [cell for cell in default_cells(agreements) if cell.estimator in ESTIMATORS]
@@ -67,7 +72,8 @@ def section(
         headers += ["scoring, CPU", "scoring, T", "wall ratio", "CPU ratio", "operations ratio"]
         parts += [_SETTINGS, tables.markdown(headers, rows)]
         parts += [_ESTIMATORS, _by_estimator(cells, costs, tabulated)]
-    beside = _side_by_side(timed, scores)
+    whole = {each for cell in cells if costs.is_timed(cell) for each in costs.candidates(cell)}
+    beside = _side_by_side([run for run in timed if candidate_of(run) not in whole], scores)
     if beside:
         parts += [_SIDE_BY_SIDE, beside]
     return ["## What it costs", _TEXT, *parts] if parts else []

@@ -11,6 +11,7 @@ from foretune.records import AgreementRecord, ScoreRecord, TuningRecord
 from foretune.records.tuning import planned
 
 Place = tuple[str, str, int, str, int]
+_Candidate = tuple[str, str, str, str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +46,25 @@ class Spent:
 class Costs:
     """What the cells of a study cost, from the records of their scores and of their fine-tuning."""
 
-    def __init__(self, scores: Iterable[ScoreRecord], runs: Iterable[TuningRecord]) -> None:
+    def __init__(
+        self,
+        scores: Iterable[ScoreRecord],
+        runs: Iterable[TuningRecord],
+        timed: Iterable[TuningRecord] = (),
+    ) -> None:
         """Sort the records by what they are of.
 
         Args:
             scores: one a layer and estimator.
             runs: of fine-tuning; those that failed do not count.
+            timed: some of them done again to see what they cost where the scores were made.
         """
         self._scores: dict[tuple[str, ...], dict[int, ScoreRecord]] = {}
         for score in scores:
             key = (score.suite, score.task, score.data_revision, score.model, score.estimator)
             self._scores.setdefault(key, {})[score.layer] = score
-        self._runs: dict[tuple[object, ...], list[TuningRecord]] = {}
-        for run in runs:
-            if run.status == "done":
-                where = (run.suite, run.task, run.data_revision, run.model, run.layer, planned(run.protocol))
-                self._runs.setdefault(where, []).append(run)
+        self._runs = _by_candidate(runs)
+        self._timed = _by_candidate(timed)
 
     def scoring(self, cell: AgreementRecord) -> Spent | None:
         """Return what scoring all candidates of a cell cost; None where a record of that is missing."""
@@ -74,18 +78,36 @@ class Costs:
     def tuning(self, cell: AgreementRecord) -> Spent | None:
         """Return what fine-tuning all candidates of a cell with one seed cost, the mean over seeds.
 
-        None where a run of some candidate on these data is missing.
+        Where it is known of all of them on the machine that scored them, it is that; None where a run of some
+        candidate on these data is missing.
         """
-        parts = []
-        for name in cell.names:
-            layers = self._of(cell, name)
-            model = cell.model if cell.setting == "layers" else name
-            layer = int(name) if cell.setting == "layers" else max(layers, default=-1)
-            runs = self._runs.get((cell.suite, cell.task, cell.data_revision, model, layer, cell.protocol))
-            if not runs:
-                return None
-            parts.append(mean([spent(run) for run in runs]))
-        return total(parts)
+        if self.is_timed(cell):
+            return total([mean(_at(self._timed[each], self._place(cell))) for each in self.candidates(cell)])
+        runs = [self._runs.get(each) for each in self.candidates(cell)]
+        return None if None in runs else total([mean([spent(run) for run in each or ()]) for each in runs])
+
+    def is_timed(self, cell: AgreementRecord) -> bool:
+        """Whether all candidates of a cell were fine-tuned where they were scored, to see what it costs."""
+        place = self._place(cell)
+        return place is not None and all(
+            _at(self._timed.get(each, []), place) for each in self.candidates(cell)
+        )
+
+    def _place(self, cell: AgreementRecord) -> Place | None:
+        scoring = self.scoring(cell)
+        return None if scoring is None else scoring.place
+
+    def candidates(self, cell: AgreementRecord) -> list[_Candidate]:
+        """Return what was fine-tuned for each candidate of a cell, as `candidate_of` has it for a run."""
+        layers = cell.setting == "layers"
+        return [
+            (
+                *(cell.suite, cell.task, cell.data_revision, cell.model if layers else name),
+                int(name) if layers else max(self._of(cell, name), default=-1),
+                cell.protocol,
+            )
+            for name in cell.names
+        ]
 
     def ratio(self, cell: AgreementRecord, what: str = "flops") -> float | None:
         """Return what fine-tuning a cell's candidates once costs over what scoring them does."""
@@ -110,6 +132,24 @@ class Costs:
         if layers is None:
             layers = sorted(found)[-1:] if cell.layer_policy == DEFAULT_POLICY else sorted(found)
         return [found[layer] for layer in layers] if all(layer in found for layer in layers) else []
+
+
+def candidate_of(run: TuningRecord) -> _Candidate:
+    """Return which candidate a run was of: suite, task, data, model, layer and protocol."""
+    return (run.suite, run.task, run.data_revision, run.model, run.layer, planned(run.protocol))
+
+
+def _by_candidate(runs: Iterable[TuningRecord]) -> dict[_Candidate, list[TuningRecord]]:
+    found: dict[_Candidate, list[TuningRecord]] = {}
+    for run in runs:
+        if run.status == "done":
+            found.setdefault(candidate_of(run), []).append(run)
+    return found
+
+
+def _at(runs: Iterable[TuningRecord], place: Place | None) -> list[Spent]:
+    """Return what the runs of one place cost."""
+    return [cost for cost in map(spent, runs) if cost.place == place]
 
 
 def one_pass(records: Sequence[ScoreRecord]) -> Spent:

@@ -40,7 +40,7 @@ def render(
     """
     shown = dict(figures or {})
     agreements = sorted(map(completed, agreements), key=lambda cell: cell.key)  # whoever wrote first
-    costs = Costs(scores, runs)
+    costs = Costs(scores, runs, timed)
     parts = ["# Results", MARK, _INTRODUCTION]
     suites = sorted({cell.suite for cell in agreements}, key=lambda name: (name != "embedded", name))
     for name in suites:

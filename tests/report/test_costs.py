@@ -61,6 +61,30 @@ class TestLayers:
         assert costs.tuning(CELL).wall == 90.0
         assert [costs.ratio(CELL, what) for what in ("wall", "cpu", "flops")] == [None, None, 30.0]
 
+    def test_what_was_timed_where_the_scores_were_made_counts(self):
+        made = [run(layer, provenance=ELSEWHERE, wall_seconds=9e9) for layer in range(3)]
+        timed = [run(layer, wall_seconds=3.0, flops=500) for layer in range(3)]
+        costs = Costs(SCORES, made, timed)
+        assert costs.is_timed(CELL)
+        assert costs.tuning(CELL) == Spent(9.0, 45.0, 1500, HERE.place)
+        assert costs.ratio(CELL, "wall") == 9 / 18
+
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            lambda each: [each[0], each[1]],
+            lambda each: [*each[:2], each[2].model_copy(update={"provenance": ELSEWHERE})],
+            lambda each: [*each[:2], each[2].model_copy(update={"status": "failed"})],
+            lambda each: [*each[:2], each[2].model_copy(update={"data_revision": "other"})],
+        ],
+        ids=["a layer is missing", "one was elsewhere", "one failed", "one heard other speech"],
+    )
+    def test_what_was_timed_in_part_does_not(self, lost):
+        timed = lost([run(layer, wall_seconds=3.0) for layer in range(3)])
+        costs = Costs(SCORES, RUNS, timed)
+        assert not costs.is_timed(CELL)
+        assert costs.tuning(CELL) == Costs(SCORES, RUNS).tuning(CELL)
+
     def test_what_old_records_lack_is_not_made_up(self):
         lacking = {"forward_cpu_seconds": None, "forward_flops": None, "score_cpu_seconds": None}
         costs = Costs([score(layer, **lacking) for layer in range(3)], [run(n, flops=None) for n in range(3)])
@@ -114,6 +138,14 @@ class TestSection:
         spent = "93.0 | 45.0 | 3.00e-09 | 18.0 | 15.0 | 1.00e-10"
         assert f"| asr, layers of hubert | 3 | {spent} | 5.2 | 3.0 | 30 |" in text
         assert "| logme | 1 | 5.2 | 3.0 | 30 | 2,188 | 20 % |" in text
+
+    def test_runs_of_settings_timed_as_a_whole_do_not_stand_alone(self):
+        timed = [run(layer, wall_seconds=3.0) for layer in range(3)]
+        alone = "\n".join(cost_section.section([CELL], Costs(SCORES, RUNS, timed[:2]), [], timed[:2], SCORES))
+        assert alone.count("side by side") == 1
+        whole = "\n".join(cost_section.section([CELL], Costs(SCORES, RUNS, timed), [], timed, SCORES))
+        assert "side by side" not in whole
+        assert "| asr, layers of hubert | 3 | 9.00 | 45.0 |" in whole
 
     def test_side_by_side_needs_one_machine_and_the_same_weights(self):
         costs = Costs([], [])
