@@ -35,8 +35,8 @@ _SETTINGS = (
     "--records results/records/cost.jsonl`). The seconds of other rows are those of the ground truth."
 )
 _ESTIMATORS = (
-    "By estimator, medians over settings, beside the paper's own for four models on keyword spotting "
-    "(wall seconds; fine-tuning took 0.61 days):"
+    "By estimator, medians over the settings that have a ratio, beside the paper's own for four models on "
+    "keyword spotting (wall seconds; fine-tuning took 0.61 days):"
 )
 _SIDE_BY_SIDE = (
     "One candidate scored and really fine-tuned side by side, in one process on one machine "
@@ -134,7 +134,7 @@ def _side_by_side(timed: Sequence[TuningRecord], scores: Sequence[ScoreRecord]) 
         for score in sorted(found.get(_where(run, run.layer), []), key=lambda score: score.estimator):
             if score.estimator in ESTIMATORS and score.score is not None:
                 cost = one_pass([score])
-                protocol = "full" if run.protocol == "layer" else run.protocol
+                protocol = f"cut after layer {run.layer}" if run.protocol == "layer" else run.protocol
                 row = [run.task, run.model, protocol, score.estimator, _machine(own.place)]
                 row += _amounts(own) + _amounts(cost)
                 rows.append(
