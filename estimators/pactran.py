@@ -126,33 +126,33 @@ def _newton_step(Z: Array, ridge: Array, gradient: Array, p: Array, inverse: Arr
     A step is near enough in single precision: the gradient that the next one starts from is in double.
     """
     unit = float(np.abs(gradient).max())
-    Z, ridge, p, inverse = (each.astype(np.float32) for each in (Z, ridge, p, inverse))
-    p[p < LEAST_PREDICTION] = 0.0
+    x, penalty, q, near = (each.astype(np.float32) for each in (Z, ridge, p, inverse))
+    q[q < LEAST_PREDICTION] = 0.0
     residual = (gradient / -unit).astype(np.float32)
     step = np.zeros_like(residual)
-    direction = inverse @ residual
+    direction = near @ residual
     squares = first = float(np.vdot(residual, direction))
     start = first * unit**2
     taken = 0
     while taken < 10 * gradient.size:
         taken += 1
-        a = Z @ direction
-        a -= np.einsum("ij,ij->i", p, a)[:, None]
-        a *= p
-        curved = Z.T @ a
-        curved /= np.float32(len(Z))
-        curved += ridge * direction
+        a = x @ direction
+        a -= np.einsum("ij,ij->i", q, a)[:, None]
+        a *= q
+        curved = x.T @ a
+        curved /= np.float32(len(x))
+        curved += penalty * direction
         length = np.float32(squares / float(np.vdot(direction, curved)))
         step += length * direction
         curved *= length
         residual -= curved
-        preconditioned = inverse @ residual
+        preconditioned = near @ residual
         before, squares = squares, float(np.vdot(residual, preconditioned))
         if squares <= first * min(0.01, max(start, 1e-6)):
             break
         direction *= np.float32(squares / before)
         direction += preconditioned
-    return step * unit, taken
+    return step.astype(np.float64) * unit, taken
 
 
 PACTRAN = Estimator(
