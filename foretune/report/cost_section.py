@@ -134,7 +134,7 @@ def _side_by_side(timed: Sequence[TuningRecord], scores: Sequence[ScoreRecord]) 
         for score in sorted(found.get(_where(run, run.layer), []), key=lambda score: score.estimator):
             if score.estimator in ESTIMATORS and score.score is not None:
                 cost = one_pass([score])
-                protocol = f"cut after layer {run.layer}" if run.protocol == "layer" else run.protocol
+                protocol = "full" if run.protocol == "layer" else run.protocol
                 row = [run.task, run.model, protocol, score.estimator, _machine(own.place)]
                 row += _amounts(own) + _amounts(cost)
                 rows.append(
