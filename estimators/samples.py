@@ -213,15 +213,13 @@ class Reservoir:
     def _keys(self, names: list[Hashable], codes: NDArray[np.intp]) -> NDArray[np.void]:
         dtype = [("group", "i8"), ("group_key", "u8"), ("place", "i8"), ("key", "u8")]
         rows = np.zeros(len(codes), dtype=dtype)
-        if not len(codes):
-            return rows
         keys = [stable_hash(name, self.seed) for name in names]
         numbers = [
             self._names.setdefault(name, len(self._names)) if key <= self._largest_group_key else -1
             for name, key in zip(names, keys, strict=True)
         ]
-        seen = np.array([self._seen.get(name, 0) for name in names])
-        rows["group"] = np.array(numbers)[codes]
+        seen = np.array([self._seen.get(name, 0) for name in names], dtype=np.int64)
+        rows["group"] = np.array(numbers, dtype=np.int64)[codes]
         rows["group_key"] = np.array(keys, dtype=np.uint64)[codes]
         rows["place"] = seen[codes] + _places(codes)
         rows["key"] = _split_mix(rows["group_key"], rows["place"])

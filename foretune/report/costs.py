@@ -81,21 +81,23 @@ class Costs:
         Where it is known of all of them on the machine that scored them, it is that; None where a run of some
         candidate on these data is missing.
         """
-        if self.is_timed(cell):
-            return total([mean(_at(self._timed[each], self._place(cell))) for each in self.candidates(cell)])
-        runs = [self._runs.get(each) for each in self.candidates(cell)]
-        return None if None in runs else total([mean([spent(run) for run in each or ()]) for each in runs])
+        found = self._timed_here(cell) or [
+            [spent(run) for run in self._runs.get(each, [])] for each in self.candidates(cell)
+        ]
+        return total([mean(each) for each in found]) if all(found) else None
 
     def is_timed(self, cell: AgreementRecord) -> bool:
         """Whether all candidates of a cell were fine-tuned where they were scored, to see what it costs."""
-        place = self._place(cell)
-        return place is not None and all(
-            _at(self._timed.get(each, []), place) for each in self.candidates(cell)
-        )
+        return bool(self._timed_here(cell))
 
-    def _place(self, cell: AgreementRecord) -> Place | None:
+    def _timed_here(self, cell: AgreementRecord) -> list[list[Spent]]:
+        """Return what fine-tuning each candidate cost where all were scored; empty unless known of each."""
         scoring = self.scoring(cell)
-        return None if scoring is None else scoring.place
+        if scoring is None or scoring.place is None:
+            return []
+        timed = [map(spent, self._timed.get(each, [])) for each in self.candidates(cell)]
+        found = [[cost for cost in costs if cost.place == scoring.place] for costs in timed]
+        return found if all(found) else []
 
     def candidates(self, cell: AgreementRecord) -> list[_Candidate]:
         """Return what was fine-tuned for each candidate of a cell, as `candidate_of` has it for a run."""
@@ -145,11 +147,6 @@ def _by_candidate(runs: Iterable[TuningRecord]) -> dict[_Candidate, list[TuningR
         if run.status == "done":
             found.setdefault(candidate_of(run), []).append(run)
     return found
-
-
-def _at(runs: Iterable[TuningRecord], place: Place | None) -> list[Spent]:
-    """Return what the runs of one place cost."""
-    return [cost for cost in map(spent, runs) if cost.place == place]
 
 
 def one_pass(records: Sequence[ScoreRecord]) -> Spent:
