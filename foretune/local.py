@@ -40,7 +40,7 @@ def judge(
         data: scored on its training part.
         models: names of candidates.
         tuning: files of fine-tuning records, as `foretune tune` writes them.
-        output: file that the agreements are added to.
+        output: file that scores, and what they cost, and agreements are added to.
         estimators: by name; all by default, those that lack something are recorded as failed.
         device: a torch device.
         aligner: what aligns transcripts for a sequence task without true times (see `label_frames`).
@@ -95,6 +95,6 @@ def judge(
         most = max(len(whole), len(probed))
         raise InputError(f"{most} models, too few for a ranking; fine-tune at least {LEAST_CANDIDATES}")
     if output is not None:
-        for cell in cells:
-            append(output, cell)
+        made = (one for by_model in scores.values() for found in by_model.values() for one in found)
+        append(output, *made, *cells)
     return cells

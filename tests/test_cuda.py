@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from foretune.extraction import extract
 from foretune.extraction.precision import relative_difference
@@ -17,7 +18,7 @@ from foretune.models import load_candidate, names
 from foretune.scoring import score_candidate
 from foretune.tasks import get_task
 from foretune.tasks.utterance import Span, TaskData, Utterance
-from foretune.tuning import Settings, fine_tune
+from foretune.tuning import Settings, checkpoint, fine_tune
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 FAMILIES = ["fbank", "mfcc", *(name for name in names() if name.endswith("-untrained"))]
@@ -133,3 +134,67 @@ def test_one_process_tunes_on_both_devices(device):
             candidate, get_task("emotion_recognition"), corpus("emotion_recognition"), layer=0, settings=BRIEF
         )
         assert record.status == "done"
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [("hubert-untrained", "asr"), ("apc-untrained", "emotion_recognition")]
+)
+@pytest.mark.parametrize("device", DEVICES)
+def test_training_in_half_precision_leaves_weights_in_single(name, task, device):
+    candidate = load_candidate(name, device=device)
+    dtypes = {}
+
+    def note(done, total):
+        dtypes[done] = {parameter.dtype for parameter in candidate.module.parameters()}
+
+    record = fine_tune(
+        candidate,
+        get_task(task),
+        corpus(task),
+        layer=1,
+        settings=dataclasses.replace(BRIEF, precision="bfloat16"),
+        progress=note,
+    )
+    assert record.status == "done"
+    assert record.settings["precision"] == "bfloat16"
+    assert dtypes == {update: {torch.float32} for update in (1, 2, 3, 4)}
+
+
+class Killed(BaseException):
+    """Stands for a signal."""
+
+
+@pytest.mark.parametrize("protocol", ["layer", "single-layer", "probe"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_run_that_was_interrupted_goes_on_there(protocol, device, tmp_path, monkeypatch):
+    candidate = load_candidate("hubert-untrained", device=device)
+    monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "_LARGEST_SHARE", float("inf"))
+    seen = []
+
+    def run(killed_at):
+        def note(done, total):
+            seen.append(done)
+            if done == killed_at:
+                raise Killed
+
+        return fine_tune(
+            candidate,
+            get_task("emotion_recognition"),
+            corpus("emotion_recognition"),
+            layer=candidate.num_layers if protocol == "probe" else 1,
+            protocol=protocol,
+            settings=dataclasses.replace(BRIEF, learning_rates=(1e-3, 3e-3), validation=0.25),
+            progress=note,
+            checkpoint=tmp_path / "run.safetensors",
+        )
+
+    for update in (2, 3, 5):
+        with pytest.raises(Killed):
+            run(update)
+    record = run(None)
+    assert record.status == "done"
+    assert len(record.trials) == 2
+    assert seen[:6] == [1, 2, 2, 3, 3, 4]  # what was killed at an update does it again, and nothing else
+    assert sorted(seen[6:]) == seen[6:]
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from foretune import local
-from foretune.records import TuningRecord, append, read
+from foretune.records import ScoreRecord, TuningRecord, append, read
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import TaskData, Utterance
@@ -55,7 +55,18 @@ def test_models_are_judged_by_their_fine_tuning(data, tmp_path):
         get_task("emotion_recognition"), data, list(METRIC), tuning=[tuning], output=output,
         estimators=["logme", "random"],
     )  # fmt: skip
-    assert cells == read(output)
+    scores, written = [], read(output)
+    while isinstance(written[0], ScoreRecord):
+        scores.append(written.pop(0))
+    assert written == cells
+    assert {(one.model, one.layer, one.estimator) for one in scores} == {
+        (model, layer, estimator)
+        for model in METRIC
+        for layer in range(3)
+        for estimator in ("logme", "random")
+    }
+    assert {one.suite for one in scores} == {"mine"}
+    assert all(one.forward_seconds > 0 for one in scores if one.estimator == "logme")
     assert {(cell.setting, cell.estimator, cell.layer_policy) for cell in cells} == {
         ("models", estimator, policy)
         for estimator in ("logme", "random")

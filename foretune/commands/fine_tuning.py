@@ -65,8 +65,18 @@ def tune(
     utterances: Utterances = None,
     skip_bad: SkipBad = False,
     records: Annotated[Path, typer.Option(help="Each result is added to this file.")] = TUNING_RECORDS,
-    device: Device = "cpu",
-    workers: Annotated[int, typer.Option(min=1, help="Processes, each on one thread if several.")] = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="cpu|cuda|cuda:0,cuda:1|…", help="A torch device, or several, which workers take in turn."
+        ),
+    ] = "cpu",
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Processes, one for each device at least; if several, each on one thread of the CPU."
+        ),
+    ] = 1,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed.")] = False,
     budget: Annotated[
         str | None,
@@ -105,17 +115,20 @@ def tune(
 ) -> None:
     """Fine-tune for real: the ground truth that rankings are judged by.
 
-    What the records already hold is not done again, so an interrupted grid goes on where it was. Settings
-    that are not the defaults are part of a run: one file may hold runs with several, and what compares
-    candidates refuses to mix them.
+    What the records already hold is not done again, so an interrupted grid goes on where it was, and a run of
+    minutes from where it stood a minute before. Settings that are not the defaults are part of a run: one
+    file may hold runs with several, and what compares candidates refuses to mix them.
 
     Examples:
     - `foretune tune --task asr --model hubert --layers 0,6,12`
     - `foretune tune --task all --model all --protocol full --workers 2`
     - `foretune tune --task asr --model all --seeds 3 --max-seeds 5`
+    - `foretune tune --task asr --model ./large --learning-rates 1e-5,1e-4,1e-3 --device cuda:0,cuda:1`
     - `foretune tune --task emotion_recognition --data calls.csv --model hubert --budget 10m`
     """
     depths = chosen_layers(layers)
+    devices = device.split(",")
+    workers = max(workers, len(devices))
     from foretune.models import expand
     from foretune.ranking import load_data
     from foretune.tasks import TASKS, get_task
@@ -131,7 +144,14 @@ def tune(
     tasks = list(TASKS) if "all" in task else task
     if data is not None and len(tasks) != 1:
         raise InputError("--data: one task at a time; give one --task")
-    runs = plan(tasks, expand(model), layers=depths, protocol=protocol.value, seeds=seeds)
+    runs = plan(
+        tasks,
+        expand(model),
+        layers=depths,
+        protocol=protocol.value,
+        seeds=seeds,
+        report=say if learning_rates is None else lambda _: None,
+    )
     sets = None
     if data is not None:
         sets = {
@@ -141,7 +161,7 @@ def tune(
         }
     if dry_run or seconds is not None:
         sets = data_of(tasks, sets)
-        worker = Worker(records, sets, device, settings)
+        worker = Worker(records, sets, devices[0], settings)
         kept = _within(runs, worker, workers=workers, budget=seconds, max_seeds=max_seeds)
         if dry_run:
             return

@@ -25,7 +25,9 @@ def judge(
         str | None, typer.Option(help="Speech from the models' pre-training, as for rank.")
     ] = None,
     utterances: Utterances = None,
-    output: Annotated[Path, typer.Option(help="Each agreement is added to this file.")] = LOCAL_RECORDS,
+    output: Annotated[
+        Path, typer.Option(help="Scores and agreements are added to this file.")
+    ] = LOCAL_RECORDS,
     suite: Annotated[str, typer.Option(help="Name under which the results are reported.")] = "local",
     aligner: AlignerOption = None,
     skip_bad: SkipBad = False,

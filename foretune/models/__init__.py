@@ -114,9 +114,12 @@ def load_candidate(name: str, *, device: str = "cpu") -> Candidate:
         device: a torch device such as `cpu` or `cuda`.
 
     Raises:
-        InputError: there is no such candidate, or it cannot be loaded.
+        InputError: there is no such candidate or device, or it cannot be loaded.
     """
+    from .weights import check_device
+
     start = time.perf_counter()
+    check_device(device)
     candidate = _load(name, device)
     candidate.load_seconds = time.perf_counter() - start
     return candidate

@@ -130,11 +130,24 @@ def weights_hash(module: nn.Module, *code: str) -> str:
     return digest.hexdigest()[:12]
 
 
+def check_device(device: str) -> None:
+    """Check that tensors can be made on a device.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+        raise InputError(f"device {device}: cannot be used here: {why}; give cpu, cuda or cuda:1") from None
+
+
 def to_device(module: nn.Module, device: str) -> None:
     """Bring a module to a device.
 
     Raises:
-        InputError: there is no such device.
+        InputError: there is no such device, or it has too little memory.
     """
     try:
         module.to(device)

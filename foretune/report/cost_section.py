@@ -13,6 +13,7 @@ from .settings import default_cells, setting_of
 
 ESTIMATORS = ("logme", "held_out_evidence", "sliced_wasserstein", "tsne_distance")
 """Those whose cost is told: the usual one, ours, and the others of Chen et al., 2023."""
+EMBEDDED = "embedded"
 _MOST_COMMON = "logme"
 
 _TEXT = (
@@ -38,6 +39,7 @@ _ESTIMATORS = (
     "By estimator, medians over the settings that have a ratio, beside the paper's own for four models on "
     "keyword spotting (wall seconds; fine-tuning took 0.61 days):"
 )
+_RECORDINGS = "Likewise of recordings:"
 _SIDE_BY_SIDE = (
     "One candidate scored and really fine-tuned side by side, in one process on one machine "
     "(`pytest bench/test_cost.py`; scoring is that of the last layer):"
@@ -54,24 +56,20 @@ def section(
     """Return the parts of the section; none where nothing is known of the cost.
 
     Args:
-        agreements: of one suite.
+        agreements: of the embedded suite and of recordings.
         costs: of scoring and of fine-tuning.
         tabulated: the paper's own, computed again.
         timed: runs that were made beside scores; those of settings that were timed as a whole are in `costs`.
         scores: that the runs may have been made beside.
     """
     cells = [cell for cell in default_cells(agreements) if cell.estimator in ESTIMATORS]
-    rows = [
-        _setting(cell, costs)
-        for cell in sorted(cells, key=setting_of)
-        if cell.estimator == _MOST_COMMON and (costs.scoring(cell) or costs.tuning(cell))
-    ]
+    embedded = [cell for cell in cells if cell.suite == EMBEDDED]
+    recorded = [cell for cell in cells if cell.suite != EMBEDDED]
     parts = []
-    if rows:
-        headers = ["setting", "n", "tuning, wall", "tuning, CPU", "tuning, T", "scoring, wall"]
-        headers += ["scoring, CPU", "scoring, T", "wall ratio", "CPU ratio", "operations ratio"]
-        parts += [_SETTINGS, tables.markdown(headers, rows)]
-        parts += [_ESTIMATORS, _by_estimator(cells, costs, tabulated)]
+    if table := _settings(embedded, costs):
+        parts += [_SETTINGS, table, _ESTIMATORS, _by_estimator(embedded, costs, tabulated)]
+    if table := _settings(recorded, costs):
+        parts += [_RECORDINGS, table]
     whole = {each for cell in cells if costs.is_timed(cell) for each in costs.candidates(cell)}
     beside = _side_by_side([run for run in timed if candidate_of(run) not in whole], scores)
     if beside:
@@ -79,9 +77,22 @@ def section(
     return ["## What it costs", _TEXT, *parts] if parts else []
 
 
+def _settings(cells: Sequence[AgreementRecord], costs: Costs) -> str:
+    """Return a table with a row a setting; none where nothing is known of the cost of any."""
+    headers = ["setting", "n", "tuning, wall", "tuning, CPU", "tuning, T", "scoring, wall"]
+    headers += ["scoring, CPU", "scoring, T", "wall ratio", "CPU ratio", "operations ratio"]
+    rows = [
+        _setting(cell, costs)
+        for cell in sorted(cells, key=lambda cell: (cell.suite, setting_of(cell)))
+        if cell.estimator == _MOST_COMMON and (costs.scoring(cell) or costs.tuning(cell))
+    ]
+    return tables.markdown(headers, rows) if rows else ""
+
+
 def _setting(cell: AgreementRecord, costs: Costs) -> list[str]:
     scoring, tuning = costs.scoring(cell), costs.tuning(cell)
-    row = [f"{cell.task}, {setting_of(cell).title}", str(cell.candidates)]
+    place = "" if cell.suite == EMBEDDED else f"{cell.suite}: "
+    row = [f"{place}{cell.task}, {setting_of(cell).title}", str(cell.candidates)]
     row += _amounts(tuning) + _amounts(scoring)
     return row + [tables.significant(costs.ratio(cell, what)) for what in ("wall", "cpu", "flops")]
 

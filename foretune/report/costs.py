@@ -11,7 +11,7 @@ from foretune.records import AgreementRecord, ScoreRecord, TuningRecord
 from foretune.records.tuning import planned
 
 Place = tuple[str, str, int, str, int]
-_Candidate = tuple[str, str, str, str, int, str]
+_Candidate = tuple[str, str, str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Costs:
         layers = cell.setting == "layers"
         return [
             (
-                *(cell.suite, cell.task, cell.data_revision, cell.model if layers else name),
+                *(cell.task, cell.data_revision, cell.model if layers else name),
                 int(name) if layers else max(self._of(cell, name), default=-1),
                 cell.protocol,
             )
@@ -137,8 +137,11 @@ class Costs:
 
 
 def candidate_of(run: TuningRecord) -> _Candidate:
-    """Return which candidate a run was of: suite, task, data, model, layer and protocol."""
-    return (run.suite, run.task, run.data_revision, run.model, run.layer, planned(run.protocol))
+    """Return which candidate a run was of: task, data, model, layer and protocol.
+
+    A suite is a name for data, and recordings may be judged under another one than they were tuned on under.
+    """
+    return (run.task, run.data_revision, run.model, run.layer, planned(run.protocol))
 
 
 def _by_candidate(runs: Iterable[TuningRecord]) -> dict[_Candidate, list[TuningRecord]]:

@@ -53,9 +53,9 @@ def render(
             figures=shown,
             pages=pages or {},
         )
-    embedded = [cell for cell in agreements if cell.suite == "embedded" and not cell.of_part]
+    whole = [cell for cell in agreements if not cell.of_part]
     parts += experiments.section(agreements, tabulated, costs.ratio)
-    parts += cost_section.section(embedded, costs, tabulated, timed, scores)
+    parts += cost_section.section(whole, costs, tabulated, timed, scores)
     parts += ground_truth.section([run for run in runs if run.suite == "embedded" and ":" not in run.task])
     parts += published.section(tabulated)
     parts += ["## Where the numbers come from", _provenance(agreements, runs)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -17,48 +19,76 @@ from rich.progress import (
 
 from foretune.records import TuningRecord
 
-Show = Callable[[Sequence[TuningRecord]], None]
+from .planning import Run
+
+
+class Display:
+    """Shows what a grid has done, and what it is doing."""
+
+    def __init__(self, total: int, bar: Progress) -> None:
+        """Take the runs of the grid, and what draws bars."""
+        self.total = total
+        self.bar = bar
+        self.line = bar.add_task("fine-tuning", total=total, rate="")
+        self.shown: set[tuple[object, ...]] | None = None
+        self.running: dict[int, tuple[TaskID, Run]] = {}
+
+    def settled(self, records: Sequence[TuningRecord]) -> None:
+        """Take the records of all runs settled so far, old ones included."""
+        if self.shown is None:  # done before this grid began
+            self.bar.reset(self.line, completed=len(records), total=self.total)
+            self.shown = {record.key for record in records}
+        console = self.bar.console
+        for record in records:
+            if record.key not in self.shown and not console.is_terminal:
+                console.print(
+                    f"{len(records)}/{self.total}  {_line(record)}", highlight=False, soft_wrap=True
+                )
+        self.shown.update(record.key for record in records)
+        speed = self.bar.tasks[0].finished_speed or self.bar.tasks[0].speed
+        rate = f"{60 * speed:.1f} a minute" if speed else ""
+        self.bar.update(self.line, completed=len(records), rate=rate)
+
+    def updates(self, worker: int, run: Run, done: int, total: int) -> None:
+        """Take how many updates a worker, from 0, has made of its run; shown in a terminal alone."""
+        if not self.bar.console.is_terminal:
+            return
+        if worker not in self.running:
+            self.running[worker] = self.bar.add_task(_name(run), total=total, rate=""), run
+        line, before = self.running[worker]
+        if before != run:
+            self.bar.reset(line, description=_name(run), total=total)
+            self.running[worker] = line, run
+        self.bar.update(line, completed=done, total=total)
 
 
 @contextmanager
-def display(total: int, wanted: bool) -> Iterator[Show]:
-    """Show runs done, their rate, time spent and time left; outside of a terminal a line for each run.
+def display(total: int, wanted: bool) -> Iterator[Display]:
+    """Show runs done, their rate, time spent and time left, and updates of the runs under way.
+
+    Outside of a terminal there is a line for each run that is done.
 
     Args:
         total: runs of the grid.
         wanted: whether to show anything.
-
-    Yields:
-        A function to call with the records of all runs settled so far, old ones included.
     """
-    console = Console(stderr=True, quiet=not wanted)
     columns = (
-        TextColumn("fine-tuning"),
-        BarColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+    console = Console(stderr=True, quiet=not wanted)
     # a run takes many seconds, so the estimate of time left looks back for half an hour
     with Progress(*columns, console=console, speed_estimate_period=1800) as bar:
-        line = bar.add_task("", total=total, rate="")
-        shown: set[tuple[object, ...]] | None = None
+        yield Display(total, bar)
 
-        def show(settled: Sequence[TuningRecord]) -> None:
-            nonlocal shown
-            if shown is None:  # done before this grid began
-                bar.reset(line, completed=len(settled), total=total)
-                shown = {record.key for record in settled}
-            for record in settled:
-                if record.key not in shown and not console.is_terminal:
-                    console.print(f"{len(settled)}/{total}  {_line(record)}", highlight=False, soft_wrap=True)
-            shown.update(record.key for record in settled)
-            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-            bar.update(line, completed=len(settled), rate=f"{60 * speed:.1f} a minute" if speed else "")
 
-        yield show
+def _name(run: Run) -> str:
+    return f"  {Path(run.model).name} layer {run.layer} seed {run.seed}"
 
 
 def _line(record: TuningRecord) -> str:

@@ -13,13 +13,10 @@ says everything (the head's weights and the order of the data).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from foretune.memory import peak_memory
 from foretune.models.candidate import Candidate
 from foretune.records import TuningRecord, provenance
 from foretune.records.tuning import Protocol
@@ -27,6 +24,7 @@ from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData, Utterance
 
+from .checkpoint import Checkpoint, Spent
 from .frozen import FrozenFeatures
 from .heads import make_head
 from .protocols import Preparation, head_dimension
@@ -49,6 +47,7 @@ def fine_tune(
     settings: Settings | None = None,
     frozen: FrozenFeatures | None = None,
     progress: Progress | None = None,
+    checkpoint: Path | None = None,
 ) -> TuningRecord:
     """Fine-tune a candidate on the training part, and measure it on the test part.
 
@@ -69,6 +68,9 @@ def fine_tune(
         settings: by default those of `default_settings`.
         frozen: keeps what is frozen for other runs; its cost counts for the run that computes it.
         progress: called with the updates done and their total.
+        checkpoint: file, for this run alone, in which a run of minutes keeps where it stands, once a minute
+            (and for 5 % of its time at most); it is gone on from where it is there, with the result of a run
+            that was not interrupted, and removed at the end. None: nothing is kept.
 
     Raises:
         InputError: no such layer, no utterances, one class only, an utterance without a target or
@@ -78,9 +80,8 @@ def fine_tune(
     _check(candidate, data, layer, protocol)
     settings = settings or default_settings(task)
     origin = provenance(str(candidate.device))
-    wall, cpu = time.perf_counter(), time.process_time()
-    if candidate.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(candidate.device)
+    spent = Spent(candidate.device)
+    kept = None if checkpoint is None else Checkpoint(checkpoint, origin, spent)
     targets = [_target(task, utterance) for utterance in data.train]
     for utterance in data.test:
         task.target(utterance)  # what cannot be measured must not be trained
@@ -97,11 +98,15 @@ def fine_tune(
             seed,
             progress=progress,
             validation=_validation(task, data, held, made.train) if any(held) else None,
+            checkpoint=kept,
         )
         inputs = _where(held, made.train, False)
         trained = trainer.train_at_once(inputs) if made.at_once else trainer.train(inputs, made.encoder)
         decisions = decide(made.model, made.test)
         metrics = task.measure(data.test, decisions.said) | verification(task, data.test, decisions.means)
+    if kept is not None:
+        kept.remove()
+    wall_seconds, cpu_seconds, peak_memory_bytes = spent.so_far()
     return TuningRecord(
         task=task.name,
         suite=data.suite,
@@ -127,9 +132,9 @@ def fine_tune(
         train_utterances=len(inputs),
         validation_utterances=sum(held),
         test_utterances=len(data.test),
-        wall_seconds=time.perf_counter() - wall,
-        cpu_seconds=time.process_time() - cpu,
-        peak_memory_bytes=peak_memory(candidate.device),
+        wall_seconds=wall_seconds,
+        cpu_seconds=cpu_seconds,
+        peak_memory_bytes=peak_memory_bytes,
     )
 
 

@@ -8,19 +8,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from foretune.models.weights import check_device
 from foretune.records import TuningRecord
 from foretune.records.tuning import Key, planned
 from foretune.tasks import get_task
 from foretune.tasks.utterance import TaskData
 
-from .display import Show, display
+from .display import Display, display
 from .further import check_seeds, runs_with_seeds, seeded_settings
 from .planning import Run
-from .worker import POLL_SECONDS, Worker, claims, work_alone
+from .worker import POLL_SECONDS, Worker, checkpoints, claims, work_alone
 
 
 def run_grid(
@@ -46,8 +48,9 @@ def run_grid(
         runs: from `plan`.
         records: file of records, made where missing.
         data: each task's data; that of the embedded speech where a task is not named.
-        device: a torch device, such as `cpu` or `cuda`.
-        workers: processes; with more than one, each computes on one thread.
+        device: a torch device, such as `cpu` or `cuda`, or several, parted by commas, such as
+            `cuda:0,cuda:1`, which workers take in turn.
+        workers: processes, one for each device at least; with more than one, each computes on one thread.
         retry_failed: run again what is recorded as failed.
         progress: show runs done, time spent and time left.
         settings: those that depart from each task's own, by name; see `Settings`.
@@ -61,8 +64,8 @@ def run_grid(
         were too few, of those done.
 
     Raises:
-        InputError: an unknown task or setting, data that cannot be made, a damaged file of records, or
-            `max_seeds` is not more than the seeds of the runs, two at least.
+        InputError: an unknown task, setting or device, data that cannot be made, a damaged file of records,
+            or `max_seeds` is not more than the seeds of the runs, two at least.
         RuntimeError: workers died, and left runs undone.
     """
     ordered = list(dict.fromkeys(replace(run, protocol=planned(run.protocol)) for run in runs))
@@ -71,28 +74,41 @@ def run_grid(
         check_seeds(first_seeds, max_seeds)
     sets = data_of({run.task for run in ordered}, data)
     deadline = math.inf if seconds is None else time.time() + seconds
-    worker = Worker(records, sets, device, settings, deadline)
+    devices = device.split(",")
+    for each in devices:
+        check_device(each)
+    crew = [devices[place % len(devices)] for place in range(max(workers, len(devices)))]
+    worker = Worker(records, sets, devices[0], settings, deadline)
     failures = _failures(worker.recorded(), retry_failed)
-    settled = _settle(ordered, worker, failures, workers, progress)
+    settled = _settle(ordered, worker, failures, crew, progress)
     if max_seeds is not None and ordered and len(settled) == len(ordered):
         more = _further(list(settled.values()), first_seeds, max_seeds, report)
         if more:
             ordered += more
-            settled = _settle(ordered, worker, failures, workers, progress)
-    with suppress(OSError):  # there may be other processes at the same grid
-        claims(records).rmdir()
+            settled = _settle(ordered, worker, failures, crew, progress)
+    for folder in (claims(records), checkpoints(records)):
+        with suppress(OSError):  # there may be other processes at the same grid
+            folder.rmdir()
     return [settled[run] for run in ordered if run in settled]
 
 
 def _settle(
-    runs: Sequence[Run], worker: Worker, failures: Counter[Key] | None, workers: int, progress: bool
+    runs: Sequence[Run],
+    worker: Worker,
+    failures: Counter[Key] | None,
+    devices: Sequence[str],
+    progress: bool,
 ) -> dict[Run, TuningRecord]:
-    """Do the runs, and return the records of those that are settled: all, unless it has become too late."""
-    with display(len(runs), progress) as show:
-        if workers == 1:
-            worker.work(runs, failures, show)
+    """Do the runs, a process on each device, and return the records of those that are settled.
+
+    These are all, unless it has become too late.
+    """
+    with display(len(runs), progress) as shown:
+        if len(devices) == 1:
+            worker.watch = partial(shown.updates, 0)
+            worker.work(runs, failures, shown.settled)
         else:
-            _spawn(workers, worker, runs, failures, show)
+            _spawn(devices, worker, runs, failures, shown)
     settled = worker.settled(runs, failures)
     missing = len(runs) - len(settled)
     if missing and time.time() <= worker.deadline:
@@ -130,19 +146,20 @@ def _failures(recorded: Sequence[TuningRecord], retry: bool) -> Counter[Key] | N
 
 
 def _spawn(
-    workers: int,
+    devices: Sequence[str],
     worker: Worker,
     runs: Sequence[Run],
     failures: Counter[Key] | None,
-    show: Show,
+    shown: Display,
 ) -> None:
-    """Let several processes do the runs, and show what the records say meanwhile."""
+    """Let several processes do the runs, and show what the records, and they, say meanwhile."""
     context = get_context("spawn")
-    shared = (worker.records, worker.data, worker.device, worker.changes, worker.deadline)
-    processes = [
-        context.Process(target=work_alone, args=(shared, list(runs), failures), daemon=True)
-        for _ in range(workers)
-    ]
+    updates = context.Array("q", 3 * len(devices))
+    processes = []
+    for place, device in enumerate(devices):
+        shared = (worker.records, worker.data, device, worker.changes, worker.deadline)
+        args = (shared, list(runs), failures, place, updates)
+        processes.append(context.Process(target=work_alone, args=args, daemon=True))
     for process in processes:
         process.start()
     try:
@@ -151,9 +168,13 @@ def _spawn(
             grown = worker.records.stat().st_size if worker.records.is_file() else 0
             if grown != size:
                 size = grown
-                show(list(worker.settled(runs, failures).values()))
+                shown.settled(list(worker.settled(runs, failures).values()))
+            for place in range(len(devices)):
+                number, done, total = updates[3 * place : 3 * place + 3]
+                if total:
+                    shown.updates(place, runs[number], done, total)
             time.sleep(POLL_SECONDS)
-        show(list(worker.settled(runs, failures).values()))
+        shown.settled(list(worker.settled(runs, failures).values()))
     finally:
         for process in processes:
             process.terminate()

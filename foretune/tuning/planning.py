@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from foretune.models import load_candidate
+from foretune.models.candidate import Candidate
 from foretune.records.tuning import Protocol, planned
 from foretune.tasks import get_task
 from foretune.tasks.errors import InputError
+
+LARGE = 20_000_000
+"""Parameters above which the learning rate by default, of encoders of a few million, is likely too high."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ def plan(
     layers: Literal["all", "last"] | Sequence[int] = "all",
     protocol: Protocol = "layer",
     seeds: int = 3,
+    report: Callable[[str], None] = lambda _: None,
 ) -> list[Run]:
     """List the runs of a grid, the first seed of everything before the second of anything.
 
@@ -50,6 +55,7 @@ def plan(
         layers: `all` (0..num_layers), the `last`, or these.
         protocol: `layer`, `single-layer`; or `full` or `probe`, for which `layers` does not count.
         seeds: seeds 0..seeds-1.
+        report: is told which candidates are too large for the learning rate of the settings by default.
 
     Raises:
         InputError: an unknown task or candidate, a layer that a candidate does not have.
@@ -57,7 +63,16 @@ def plan(
     for task in tasks:
         get_task(task)
     whole = protocol in ("full", "probe")
-    cuts = {model: _cuts(model, "last" if whole else layers) for model in models}
+    cuts: dict[str, list[int]] = {}
+    for model in dict.fromkeys(models):
+        candidate = load_candidate(model)
+        cuts[model] = _cuts(candidate, model, "last" if whole else layers)
+        size = candidate.parameters(max(cuts[model]))
+        if size > LARGE and protocol != "probe":
+            report(
+                f"{model}: {size / 1e6:.0f} million parameters; the learning rate by default was chosen for "
+                "a few million: give --learning-rates 1e-5,1e-4,1e-3, which chooses on held-out speech"
+            )
     runs = [
         Run(task, model, planned(protocol), layer, seed)
         for seed in range(seeds)
@@ -68,8 +83,8 @@ def plan(
     return list(dict.fromkeys(runs))
 
 
-def _cuts(model: str, layers: Literal["all", "last"] | Sequence[int]) -> list[int]:
-    top = load_candidate(model).num_layers
+def _cuts(candidate: Candidate, model: str, layers: Literal["all", "last"] | Sequence[int]) -> list[int]:
+    top = candidate.num_layers
     if layers == "all":
         return list(range(top + 1))
     if layers == "last":

@@ -2,8 +2,8 @@
 
 The loop is our own, on `accelerate`: a `transformers.Trainer` would want a model that takes waveforms and
 returns its loss, where here stages start from hidden states, calls of one layer or sums of layers that were
-computed before, and run for seconds. That also is why nothing is resumed within a run: a grid's unit is the
-run, and one that was interrupted starts again.
+computed before, and run for seconds. A run that takes minutes keeps where it stands, see `checkpoint`; one
+that goes on walks through its stages again, and passes over the updates that are done.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
 from foretune.records.tuning import Trial
 
+from .checkpoint import Checkpoint, Standing, Tensors, give_back
 from .cut import FrozenStates, Tunable
 from .flops import flops_of_update
 from .frozen import in_order_of_length, shuffled_batches
@@ -44,6 +46,7 @@ class Trainer:
         *,
         progress: Progress | None = None,
         validation: Validation | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         """Prepare to train.
 
@@ -54,6 +57,7 @@ class Trainer:
             seed: of the order of the data.
             progress: called with the updates done and their total.
             validation: what the learning rate and the end of the last stage are chosen by.
+            checkpoint: keeps where the run stands; what it has kept is gone on from.
         """
         self.model = model
         self.targets = targets
@@ -64,9 +68,12 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(seed)
         # all is where the candidate is; accelerate knows one device a process, and would move it there
         self.accelerator = Accelerator(device_placement=False)
-        self.done = 0
         self.total = settings.head_steps + settings.steps
-        self.flops = 0
+        self.checkpoint = checkpoint
+        self.now = Standing()
+        self.kept: Tensors | None = None  # of a run that goes on, until the stage is reached where it stood
+        if checkpoint is not None and (found := checkpoint.read(model.device)):
+            self.now, self.kept = found
 
     def train(self, inputs: Sequence[Any], encoder: Sequence[nn.Parameter]) -> Trained:
         """Train the head on frozen hidden states, then the head and parameters below it together.
@@ -81,12 +88,17 @@ class Trainer:
         settings = self.settings
         self.total = settings.head_steps + settings.steps * max(1, len(self.rates))
         head = list(self.model.head.parameters())
+        self._head_alone(head, inputs)
+        together = Stage(1, settings.steps, settings.batch_size, settings.learning_rate)
+        return self._last(together, [*encoder, *head], inputs)
+
+    def _head_alone(self, head: list[nn.Parameter], inputs: Sequence[Any]) -> None:
+        """Train the head on the hidden states that there are before anything below it has trained."""
+        settings = self.settings
         hidden = infer(self.model, inputs)
         self.model.head.standardise(hidden)
-        alone = Stage(settings.head_steps, settings.head_batch_size, settings.head_learning_rate)
-        self._run(alone, FrozenStates(self.model.head, self.model.device), head, hidden)
-        together = Stage(settings.steps, settings.batch_size, settings.learning_rate)
-        return self._last(together, [*encoder, *head], inputs)
+        stage = Stage(0, settings.head_steps, settings.head_batch_size, settings.head_learning_rate)
+        self._run(stage, FrozenStates(self.model.head, self.model.device), head, hidden)
 
     def train_at_once(self, inputs: Sequence[Any]) -> Trained:
         """Train all of the model in one stage, as long as both and at the pace of the head alone.
@@ -101,7 +113,7 @@ class Trainer:
         self.model.head.standardise(infer(self.model, inputs))
         steps = settings.head_steps + settings.steps
         self.total = steps * max(1, len(self.rates))
-        stage = Stage(steps, settings.head_batch_size, settings.head_learning_rate)
+        stage = Stage(0, steps, settings.head_batch_size, settings.head_learning_rate)
         return self._last(stage, list(self.model.parameters()), inputs)
 
     def _last(self, stage: Stage, parameters: list[nn.Parameter], inputs: Sequence[Any]) -> Trained:
@@ -109,31 +121,44 @@ class Trainer:
         count = sum(parameter.numel() for parameter in parameters)
         if self.validation is None:
             self._run(stage, self.model, parameters, inputs)
-            return Trained(count, stage.learning_rate, stage.steps, self.flops)
-        start = [parameter.detach().clone() for parameter in parameters]
-        order = self.generator.get_state()
-        trials: list[Trial] = []
-        best: Best | None = None
-        for number, rate in enumerate(self.rates or (stage.learning_rate,)):
-            restore(parameters, start)
-            self.generator.set_state(order)
-            before = self.total - stage.steps * (max(1, len(self.rates)) - number)
-            self.done = before  # a stage may have stopped early
-            own = Best(rate)
-            try:
-                self._run(Stage(stage.steps, stage.batch_size, rate), self.model, parameters, inputs, own)
-            except FloatingPointError as error:
-                trials.append(Trial(learning_rate=rate, updates=self.done - before, error=str(error)))
-                continue
-            trials.append(
-                Trial(learning_rate=rate, updates=self.done - before, step=own.step, metrics=own.metrics)
-            )
-            if best is None or own.goodness > best.goodness:
-                best = own
+            return Trained(count, stage.learning_rate, stage.steps, self.now.flops)
+        rates = self.rates or (stage.learning_rate,)
+        if self.kept is None:
+            self.now.order = self.generator.get_state()
+            self.now.start = copies(parameters) if len(rates) > 1 else []
+        order = self.now.order
+        for number, rate in enumerate(rates):
+            if number < len(self.now.trials):
+                continue  # before an interruption
+            if self.kept is None and number:
+                restore(parameters, self.now.start)
+                self.generator.set_state(order)
+            self._try(Stage(stage.number + number, stage.steps, stage.batch_size, rate), parameters, inputs)
+        best, trials = self.now.best, self.now.trials
         if best is None:
             raise FloatingPointError("; ".join(trial.error for trial in trials))
         restore(parameters, best.weights)
-        return Trained(count, best.rate, best.step, self.flops, best.metrics, trials)
+        return Trained(count, best.rate, best.step, self.now.flops, best.metrics, trials)
+
+    def _try(self, stage: Stage, parameters: list[nn.Parameter], inputs: Sequence[Any]) -> None:
+        """Run the last stage with one learning rate, and note what it gave on the validation part."""
+        before = self.total - stage.steps * (max(1, len(self.rates)) - len(self.now.trials))
+        if self.kept is None:
+            self.now.done = before  # a stage may have stopped early
+        error = ""
+        try:
+            self._run(stage, self.model, parameters, inputs, choose=True)
+        except FloatingPointError as raised:
+            error = str(raised)
+        own, updates = self.now.trial, self.now.done - before
+        if error or own is None:
+            self.now.trials.append(Trial(learning_rate=stage.learning_rate, updates=updates, error=error))
+            return
+        self.now.trials.append(
+            Trial(learning_rate=stage.learning_rate, updates=updates, step=own.step, metrics=own.metrics)
+        )
+        if self.now.best is None or own.goodness > self.now.best.goodness:
+            self.now.best = own
 
     def _run(
         self,
@@ -141,48 +166,80 @@ class Trainer:
         module: Tunable,
         parameters: list[nn.Parameter],
         inputs: Sequence[Any],
-        best: Best | None = None,
+        *,
+        choose: bool = False,
     ) -> None:
         """Make a stage's updates of `parameters`, with `module` between inputs and logits.
 
-        With `best` the validation part is evaluated now and then, and what did best is kept there.
+        With `choose` the validation part is evaluated now and then, and what did best is kept.
         """
+        if self.kept is not None and stage.number < self.now.stage:
+            return  # done before an interruption
         optimizer = AdamW(
             parameters, lr=stage.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
-        schedule = LambdaLR(
-            optimizer, lambda step: _warm_up_and_fall(step, stage.steps, self.settings.warmup)
-        )
+        now = self._begin(stage, parameters, optimizer, choose)
         prepared, stepper = self.accelerator.prepare(module, optimizer)
         batches = shuffled_batches([len(row) for row in inputs], stage.batch_size, self.generator)
-        flops_a_frame, frames = 0.0, 0
-        evaluated_after = self._evaluations(stage.steps) if best else ()
-        for step, indices in zip(range(1, stage.steps + 1), batches, strict=False):
+        evaluated_after = self._evaluations(stage.steps) if choose else ()
+        updates = zip(range(1, stage.steps + 1), batches, strict=False)
+        for step, indices in islice(updates, now.step, None):
+            if self._is_to_stop():
+                break
             batch, lengths = module.collate([inputs[index] for index in indices])
             targets = [self.targets[index] for index in indices]
             if step == 1:
-                flops_a_frame = flops_of_update(module, batch, lengths, targets) / int(lengths.sum())
-            frames += int(lengths.sum())
+                now.flops_a_frame = flops_of_update(module, batch, lengths, targets) / int(lengths.sum())
+            now.frames += int(lengths.sum())
             with self._precision():
                 logits = prepared(batch, lengths)
             loss = module.head.loss(logits.float(), lengths, targets)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss.item()} after {self.done} updates")
-            self.accelerator.backward(loss)
-            self.accelerator.clip_grad_norm_(parameters, self.settings.clipping)
-            stepper.step()
-            schedule.step()
-            stepper.zero_grad()
-            self.done += 1
-            if self.progress is not None:
-                self.progress(self.done, self.total)
-            if best and self.validation and step in evaluated_after:
-                best.see(step, self._evaluate(self.validation), parameters)
-                if best.waited >= self.settings.patience:
-                    break
-        if best and self.validation and not best.weights:  # no update was asked for
-            best.see(0, self._evaluate(self.validation), parameters)
-        self.flops += round(flops_a_frame * frames)
+            factor = _warm_up_and_fall(step - 1, stage.steps, self.settings.warmup)
+            self._update(loss, parameters, stepper, stage.learning_rate * factor)
+            now.step = step
+            if now.trial and self.validation and step in evaluated_after:
+                now.trial.see(step, self._evaluate(self.validation), parameters)
+            if self.checkpoint is not None and self.checkpoint.due():
+                self.checkpoint.write(now, parameters, optimizer)
+        if now.trial and self.validation and not now.trial.weights:  # no update was asked for
+            now.trial.see(0, self._evaluate(self.validation), parameters)
+        now.flops += round(now.flops_a_frame * now.frames)
+
+    def _update(
+        self, loss: Tensor, parameters: list[nn.Parameter], optimizer: AcceleratedOptimizer, rate: float
+    ) -> None:
+        """Make one update at a learning rate."""
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss.item()} after {self.now.done} updates")
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(parameters, self.settings.clipping)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+        self.now.done += 1
+        if self.progress is not None:
+            self.progress(self.now.done, self.total)
+
+    def _begin(
+        self, stage: Stage, parameters: list[nn.Parameter], optimizer: AdamW, choose: bool
+    ) -> Standing:
+        """Stand at the begin of a stage, or where it was interrupted."""
+        now = self.now
+        if self.kept is not None:
+            give_back(self.kept, parameters, optimizer)
+            self.generator.set_state(now.order)
+            self.kept = None
+            return now
+        now.stage, now.step, now.frames, now.flops_a_frame = stage.number, 0, 0, 0.0
+        now.order = self.generator.get_state()
+        now.trial = Best(stage.learning_rate) if choose else None
+        return now
+
+    def _is_to_stop(self) -> bool:
+        """Say whether so many evaluations in a row have brought nothing better that a stage is to end."""
+        trial = self.now.trial
+        return trial is not None and bool(trial.weights) and trial.waited >= self.settings.patience
 
     def _evaluations(self, steps: int) -> frozenset[int]:
         """Return the updates after which the validation part is evaluated."""
@@ -201,11 +258,17 @@ class Trainer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Updates with one batch size and peak learning rate."""
+    """Updates with one batch size and peak learning rate; `number` is its place in the run."""
 
+    number: int
     steps: int
     batch_size: int
     learning_rate: float
+
+
+def copies(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Return the values that parameters have now."""
+    return [parameter.detach().clone() for parameter in parameters]
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 Every run is claimed by a lock on a file of its own in `<records>.claims/`. The operating system lets
 go of a lock when its process ends, however it ends, so the run of a killed worker is free again at
-once. Whoever claims a run looks into the records first, hence no run is done twice.
+once. Whoever claims a run looks into the records first, hence no run is done twice. What a killed worker
+had kept of a long run lies in `<records>.checkpoints/`; whoever does the run next goes on from it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,15 @@ from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData
 
-from .display import Show
 from .finetune import fine_tune
 from .frozen import FrozenFeatures
 from .planning import Run
 from .settings import Settings, default_settings, departures
 
 POLL_SECONDS = 0.5
+
+Watch = Callable[[Run, int, int], None]
+"""Is told of a run how many updates are made, and how many there are."""
 
 
 def claims(records: Path) -> Path:
@@ -45,7 +48,21 @@ def claims(records: Path) -> Path:
 
 def claim(records: Path, key: Key) -> Path:
     """Return the file whose lock is the right to do a run."""
-    return claims(records) / hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+    return claims(records) / _file_name(key)
+
+
+def checkpoints(records: Path) -> Path:
+    """Return the folder of what a grid's long runs keep."""
+    return records.with_name(records.name + ".checkpoints")
+
+
+def checkpoint(records: Path, key: Key) -> Path:
+    """Return the file that a run keeps where it stands in."""
+    return checkpoints(records) / f"{_file_name(key)}.safetensors"
+
+
+def _file_name(key: Key) -> str:
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:24]
 
 
 class Worker:
@@ -58,6 +75,8 @@ class Worker:
         device: str,
         changes: Mapping[str, Any] | None = None,
         deadline: float = math.inf,
+        *,
+        watch: Watch = lambda *_: None,
     ) -> None:
         """Take what all processes of a grid share.
 
@@ -67,6 +86,7 @@ class Worker:
             device: a torch device.
             changes: settings that depart from each task's own, by name.
             deadline: no run begins later, in seconds since the epoch.
+            watch: is told of every update.
 
         Raises:
             InputError: there is no such setting.
@@ -79,6 +99,7 @@ class Worker:
         self.deadline = deadline
         self.data = data
         self.device = device
+        self.watch = watch
         self.revisions: dict[str, str] = {}
         self.frozen = FrozenFeatures()
         self.candidate = functools.lru_cache(maxsize=8)(self._load)
@@ -128,7 +149,12 @@ class Worker:
         found = failed | done
         return {run: found[self.key(run)] for run in runs if self.key(run) in found}
 
-    def work(self, runs: Sequence[Run], failures: Counter[Key] | None, show: Show = lambda _: None) -> None:
+    def work(
+        self,
+        runs: Sequence[Run],
+        failures: Counter[Key] | None,
+        show: Callable[[Sequence[TuningRecord]], None] = lambda _: None,
+    ) -> None:
         """Do what is free until every run is settled, by this process or another, or it is too late."""
         while True:
             settled = self.settled(runs, failures)
@@ -155,6 +181,7 @@ class Worker:
 
     def _record(self, run: Run) -> TuningRecord:
         task = get_task(run.task)
+        kept = checkpoint(self.records, self.key(run))
         wall, cpu = time.perf_counter(), time.process_time()
         try:
             candidate = self.candidate(run.model)
@@ -167,8 +194,11 @@ class Worker:
                 seed=run.seed,
                 settings=self.settings(task),
                 frozen=self.frozen,
+                progress=functools.partial(self.watch, run),
+                checkpoint=kept,
             )
         except Exception as error:
+            kept.unlink(missing_ok=True)
             data, settings = self.data[run.task], self.settings(task)
             return TuningRecord(
                 task=run.task,
@@ -198,13 +228,27 @@ class Worker:
             )
 
 
-def work_alone(shared: tuple[Any, ...], runs: Sequence[Run], failures: Counter[Key] | None) -> None:
+def work_alone(
+    shared: tuple[Any, ...],
+    runs: Sequence[Run],
+    failures: Counter[Key] | None,
+    place: int,
+    updates: Any,
+) -> None:
     """Be one worker process.
 
     Args:
-        shared: what `Worker` takes.
+        shared: what `Worker` takes, up to its deadline.
         runs: of the grid.
         failures: see `Worker.settled`.
+        place: of this worker, from 0.
+        updates: shared by all workers, three whole numbers for each: which of `runs` it is at, updates made
+            of it, and updates in all.
     """
     torch.set_num_threads(1)
-    Worker(*shared).work(runs, failures)
+    number = {run: at for at, run in enumerate(runs)}
+
+    def watch(run: Run, done: int, total: int) -> None:
+        updates[3 * place : 3 * place + 3] = number[run], done, total
+
+    Worker(*shared, watch=watch).work(runs, failures)

@@ -93,10 +93,14 @@ class TestLayers:
         assert costs.own_share(CELL) is None
 
     @pytest.mark.parametrize(
-        "changes", [{"data_revision": "other"}, {"suite": "other"}, {"protocol": "single-layer"}]
+        "changes", [{"data_revision": "other"}, {"task": "other"}, {"protocol": "single-layer"}]
     )
     def test_other_data_and_protocols_do_not_count(self, changes):
         assert Costs(SCORES, [each.model_copy(update=changes) for each in RUNS]).tuning(CELL) is None
+
+    def test_the_same_data_may_be_judged_under_another_name(self):
+        costs = Costs(SCORES, [each.model_copy(update={"suite": "local"}) for each in RUNS])
+        assert costs.tuning(CELL) == Spent(93.0, 45.0, 3000, HERE.place)
 
     def test_a_missing_layer_or_a_failed_run_leaves_the_cost_unknown(self):
         failed = [each.model_copy(update={"status": "failed"}) for each in RUNS if each.layer == 1]
@@ -138,6 +142,21 @@ class TestSection:
         spent = "93.0 | 45.0 | 3.00e-09 | 18.0 | 15.0 | 1.00e-10"
         assert f"| asr, layers of hubert | 3 | {spent} | 5.2 | 3.0 | 30 |" in text
         assert "| logme | 1 | 5.2 | 3.0 | 30 | 2,188 | 20 % |" in text
+
+    def test_recordings_stand_apart_and_do_not_count_in_medians(self):
+        recorded = {"suite": "nEMO", "data_revision": "eeeeeeeeeeee"}
+        cell = CELL.model_copy(update=recorded)
+        scores = [each.model_copy(update=recorded) for each in SCORES]
+        runs = [run(layer, wall_seconds=60.0, **recorded) for layer in range(3)]
+        costs = Costs([*SCORES, *scores], [*RUNS, *runs])
+        text = "\n".join(cost_section.section([cell, CELL], costs, [], [], []))
+        spent = "180 | 45.0 | 3.00e-09 | 18.0 | 15.0 | 1.00e-10"
+        assert f"| nEMO: asr, layers of hubert | 3 | {spent} | 10 | 3.0 | 30 |" in text
+        assert "| logme | 1 | 5.2 | 3.0 | 30 |" in text
+        assert text.index("| logme |") < text.index("nEMO")
+        alone = "\n".join(cost_section.section([cell], costs, [], [], []))
+        assert "| nEMO: asr, layers of hubert |" in alone
+        assert "| logme |" not in alone
 
     def test_runs_of_settings_timed_as_a_whole_do_not_stand_alone(self):
         timed = [run(layer, wall_seconds=3.0) for layer in range(3)]

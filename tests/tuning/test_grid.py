@@ -202,7 +202,8 @@ def test_a_claimed_run_is_left_alone_until_its_process_is_dead(load, tuned, sets
     assert len(tuned) == 1
 
 
-def test_worker_processes_share_a_grid(tones, tmp_path):
+@pytest.mark.parametrize(("device", "workers"), [("cpu", 2), ("cpu,cpu", 1)])
+def test_worker_processes_share_a_grid(tones, tmp_path, device, workers):
     from transformers import HubertConfig, HubertModel
 
     config = HubertConfig(
@@ -225,7 +226,14 @@ def test_worker_processes_share_a_grid(tones, tmp_path):
     runs = plan(["emotion_recognition"], [str(tmp_path / "tiny")], layers=[0, 2], seeds=2)
     path = tmp_path / "records.jsonl"
     small = dataclasses.replace(tones, train=tones.train[:12], test=tones.test[:6])
-    records = run_grid(runs, records=path, data={"emotion_recognition": small}, workers=2, progress=False)
+    records = run_grid(
+        runs,
+        records=path,
+        data={"emotion_recognition": small},
+        device=device,
+        workers=workers,
+        progress=False,
+    )
     assert [record.error for record in records] == [""] * 4
     assert Counter(record.key for record in read(path)) == Counter(record.key for record in records)
     assert [(record.layer, record.seed) for record in records] == [(run.layer, run.seed) for run in runs]

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import soundfile
 
 from foretune.records import read
-from foretune.tuning import Settings, costs, settings
+from foretune.tuning import Settings, costs, grid, settings
 
 
 @pytest.fixture
-def tune(run, tmp_path, monkeypatch):
+def tune(run, manifest, tmp_path, monkeypatch):
     """Return a function that runs the command on two classes of noise, and the file of its records."""
     monkeypatch.setitem(settings.DEFAULTS, "utterance", Settings(steps=3, head_steps=3))
     monkeypatch.setattr(settings, "BY_TASK", {})
-    rng = np.random.default_rng(1)
-    lines = ["path,speaker,emotion,split"]
-    for number in range(24):
-        waveform = 0.05 * (1 + number % 2) * rng.standard_normal(4_000)
-        soundfile.write(tmp_path / f"{number}.wav", waveform, 16_000)
-        lines.append(f"{number}.wav,s{number // 4},{'ab'[number % 2]},{'test' if number > 19 else 'train'}")
-    (tmp_path / "manifest.csv").write_text("\n".join(lines))
     records = tmp_path / "records.jsonl"
 
     def tune_(*more):
         return run(
-            *("tune", "--task", "emotion_recognition", "--data", tmp_path / "manifest.csv"),
+            *("tune", "--task", "emotion_recognition", "--data", manifest),
             *("--model", "fbank", "--steps", "2", "--records", records, *more),
         )
 
@@ -171,3 +162,25 @@ def test_bad_options_are_refused(tune, more, message):
     assert code == 2
     assert message in err
     assert not records.exists()
+
+
+def test_a_device_that_is_not_there_is_refused(tune):
+    command, records = tune
+    code, _, err = command("--device", "cpu,nonsense")
+    assert code == 2
+    assert "device nonsense: cannot be used here" in err
+    assert not records.exists()
+
+
+def test_each_device_gets_a_worker(tune, monkeypatch):
+    command, _ = tune
+    made = []
+
+    def settle(runs, worker, failures, devices, progress):
+        made.append((worker.device, devices))
+        return {}
+
+    monkeypatch.setattr(grid, "_settle", settle)
+    command("--device", "cpu,cpu:0", "--seeds", "1")
+    command("--device", "cpu,cpu:0", "--seeds", "1", "--workers", "5")
+    assert made == [("cpu", ["cpu", "cpu:0"]), ("cpu", ["cpu", "cpu:0", "cpu", "cpu:0", "cpu"])]
