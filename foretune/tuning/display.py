@@ -61,6 +61,11 @@ class Display:
             self.running[worker] = line, run
         self.bar.update(line, completed=done, total=total)
 
+    def end(self) -> None:
+        """Take away what is shown of runs, all of which have ended."""
+        for line, _ in self.running.values():
+            self.bar.remove_task(line)
+
 
 @contextmanager
 def display(total: int, wanted: bool) -> Iterator[Display]:
@@ -84,7 +89,9 @@ def display(total: int, wanted: bool) -> Iterator[Display]:
     console = Console(stderr=True, quiet=not wanted)
     # a run takes many seconds, so the estimate of time left looks back for half an hour
     with Progress(*columns, console=console, speed_estimate_period=1800) as bar:
-        yield Display(total, bar)
+        shown = Display(total, bar)
+        yield shown
+        shown.end()
 
 
 def _name(run: Run) -> str:

@@ -19,6 +19,7 @@ from foretune.tuning import (
     fine_tune,
     grid,
     plan,
+    planning,
     run_grid,
     settings,
     worker,
@@ -166,6 +167,19 @@ def test_a_candidate_that_cannot_be_loaded_is_a_failed_run(load, tuned, sets, tm
     absent, small = run_grid(runs, records=tmp_path / "records.jsonl", data=sets, progress=False)
     assert (absent.status, absent.error) == ("failed", "InputError: model absent: unknown")
     assert small.status == "done"
+
+
+@pytest.mark.parametrize("protocol", ["layer", "full", "single-layer", "probe"])
+def test_what_is_too_large_for_the_learning_rate_by_default_is_said(load, monkeypatch, protocol):
+    said = []
+    plan(["asr", "emotion_recognition"], ["toy", "small"], protocol=protocol, report=said.append)
+    assert said == []
+    size = {"toy": 16 * 12 + 12 + 3 * (12 * 12 + 12) + 32 * 320 + 7}
+    size["small"] = size["toy"] - 2 * (12 * 12 + 12)
+    monkeypatch.setattr(planning, "LARGE", size["small"])  # which is not above it
+    plan(["asr", "emotion_recognition"], ["toy", "small"], protocol=protocol, report=said.append)
+    assert len(said) == (protocol != "probe")  # whose head alone trains, at a rate of its own
+    assert all(text.startswith("toy: 0 million parameters") for text in said)
 
 
 def test_outside_of_a_terminal_each_new_run_is_a_line(load, tuned, sets, tmp_path, capsys):
