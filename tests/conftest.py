@@ -84,6 +84,7 @@ def run(capsys, monkeypatch):
     monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")  # so that main's own setting does not stay
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
 
     def run_(*arguments):
         with pytest.raises(SystemExit) as exit_:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -192,6 +193,21 @@ def test_help_imports_nothing_heavy():
         "heavy = {'torch', 'transformers', 'scipy', 'sklearn'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("own", [None, "7"])
+def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(own):
+    code = (
+        "import os\nfrom foretune import cli\n"
+        "try: cli.main(['rank', '--help'])\nexcept SystemExit: pass\n"
+        "print(os.environ['GOMP_SPINCOUNT'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    if own:
+        environment["GOMP_SPINCOUNT"] = own
+    command = [sys.executable, "-P", "-c", code]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert said.stdout.splitlines()[-1] == (own or "1000")
 
 
 def test_json_that_cannot_be_written_whole_leaves_what_was_there(tmp_path):

@@ -117,6 +117,7 @@ def test_the_command_lists_them(capsys: pytest.CaptureFixture[str], monkeypatch:
     for name in ("TRANSFORMERS_VERBOSITY", "HF_HUB_DISABLE_PROGRESS_BARS"):
         monkeypatch.setenv(name, "1")  # so that main's own settings do not stay
     monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
 
     def run(*arguments: str) -> tuple[object, str, str]:
         with pytest.raises(SystemExit) as exit_:
