@@ -173,17 +173,22 @@ class Checkpoint:
                 tensors[f"{name}/{place}"] = value
         said = {"origin": self.origin, "spent": self.spent.so_far(), "standing": standing.summary()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".unfinished")
+        unfinished = _unfinished(self.path)
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(plain, unfinished, metadata={"run": json.dumps(said)})
         unfinished.replace(self.path)
         ended = time.perf_counter()
         self._next = ended + max(EVERY_SECONDS, (ended - begun) / _LARGEST_SHARE)
 
-    def remove(self) -> None:
-        """Remove what is kept, since the run has ended."""
-        for path in (self.path, self.path.with_suffix(".unfinished")):
-            path.unlink(missing_ok=True)
+
+def remove(path: Path) -> None:
+    """Remove what a run has kept, since it has ended."""
+    path.unlink(missing_ok=True)
+    _unfinished(path).unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_suffix(".unfinished")
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData, Utterance
 
-from .checkpoint import Checkpoint, Spent
+from .checkpoint import Checkpoint, Spent, remove
 from .frozen import FrozenFeatures
 from .heads import make_head
 from .protocols import Preparation, head_dimension
@@ -104,8 +104,8 @@ def fine_tune(
         trained = trainer.train_at_once(inputs) if made.at_once else trainer.train(inputs, made.encoder)
         decisions = decide(made.model, made.test)
         metrics = task.measure(data.test, decisions.said) | verification(task, data.test, decisions.means)
-    if kept is not None:
-        kept.remove()
+    if checkpoint is not None:
+        remove(checkpoint)
     wall_seconds, cpu_seconds, peak_memory_bytes = spent.so_far()
     return TuningRecord(
         task=task.name,

@@ -30,6 +30,7 @@ from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData
 
+from .checkpoint import remove
 from .finetune import fine_tune
 from .frozen import FrozenFeatures
 from .planning import Run
@@ -198,7 +199,7 @@ class Worker:
                 checkpoint=kept,
             )
         except Exception as error:
-            kept.unlink(missing_ok=True)
+            remove(kept)
             data, settings = self.data[run.task], self.settings(task)
             return TuningRecord(
                 task=run.task,
