@@ -21,7 +21,6 @@ import enum
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +29,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from foretune.estimators.state import dump, load
+from foretune.pace import Pace
 from foretune.tasks.errors import InputError
 from foretune.tasks.utterance import Utterance
 
@@ -37,7 +37,7 @@ VERSION = 3
 """To be raised when a change to the code alters features, samples or what the files hold."""
 
 SAVING_SHARE = 0.1
-"""Most of the time that saving may take: after a save that took c seconds, the next comes c / share later."""
+"""Most of the time that saving may take."""
 
 _DIGEST = 32  # bytes of a checksum
 
@@ -131,20 +131,9 @@ class BusyError(Exception):
     """Another process writes to the same folder."""
 
 
-class Pace:
-    """When to save: so seldom that saving takes no more than `SAVING_SHARE` of the time."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def due(self) -> bool:
-        """Return whether it is time; at first it is."""
-        return time.perf_counter() >= self._next
-
-    def saved(self, start: float) -> None:
-        """Take note of a save that began at this `time.perf_counter()`."""
-        now = time.perf_counter()
-        self._next = now + (now - start) / SAVING_SHARE
+def saving_pace() -> Pace:
+    """Return when to save: at once, then so seldom that it takes no more than `SAVING_SHARE` of the time."""
+    return Pace(SAVING_SHARE)
 
 
 # --- what decides the outcome of a pass

@@ -58,6 +58,19 @@ app.command()(commands.compare)
 app.command()(commands.merge)
 
 
+ENVIRONMENT = {
+    # the libraries' own remarks and bars would stand between ours
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    # torch keeps a compiled convolution for each of the last 1,024 lengths of speech, some 50 MB of them
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    # torch's threads turn round for milliseconds until the last one has done its part: beside other work that
+    # has taken that one's core, filter banks took 27 times as long; to sleep sooner costs 3 % in quiet
+    "GOMP_SPINCOUNT": "1000",
+}
+"""What the command sets for the libraries that it uses, unless the user has."""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command.
 
@@ -68,14 +81,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         SystemExit: always; 0 where all went well, 1 where fine-tuning runs failed, a promise is broken
             or a run is worse than the saved one, 2 where something given cannot be used.
     """
-    # the libraries' own remarks and bars would stand between ours
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    # torch keeps a compiled convolution for each of the last 1,024 lengths of speech, some 50 MB of them
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    # torch's threads turn round for milliseconds until the last one has done its part: beside other work that
-    # has taken that one's core, filter banks took 27 times as long; to sleep sooner costs 3 % in quiet
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     app(args=None if argv is None else list(argv))

@@ -17,7 +17,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from foretune.cache import VERSION, BusyError, Folder, Pace, canonical, content_hash
+from foretune.cache import VERSION, BusyError, Folder, canonical, content_hash, saving_pace
 from foretune.estimators.validation import as_features
 from foretune.evidence import MAX_SAMPLES, Evidence, PassSettings, Piece, Wanted
 from foretune.extraction import (
@@ -177,7 +177,7 @@ class _PooledFeatures(_Keeper):
         self._folder = folder
         self._files = 0
         self._waiting: list[Piece] = []
-        self._pace = Pace()
+        self._pace = saving_pace()
 
     def restore(self, evidence: Evidence) -> int:
         batches = 0
@@ -217,7 +217,7 @@ class _Accumulators(_Keeper):
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._batches = self._saved = 0
-        self._pace = Pace()
+        self._pace = saving_pace()
 
     def restore(self, evidence: Evidence) -> int:
         content = self._folder.read(self._NAME)

@@ -81,10 +81,8 @@ def frame_statistics():
 def run(capsys, monkeypatch):
     """Return a function from arguments to (exit code, standard output, standard error)."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")  # so that main's own setting does not stay
-    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    for name, value in cli.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)  # so that main's own setting does not stay
 
     def run_(*arguments):
         with pytest.raises(SystemExit) as exit_:

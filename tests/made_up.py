@@ -140,6 +140,27 @@ def published(**changes):
     return PublishedRecord(**(values | changes))
 
 
+def noise_manifest(folder: Path, *, files: int, of_speaker: int, test: int) -> Path:
+    """Write a manifest of files of noise, of two emotions in turn, the last ones to test.
+
+    Args:
+        folder: gets the files and `manifest.csv`.
+        files: how many.
+        of_speaker: how many in a row are of one speaker.
+        test: how many are to test.
+    """
+    rng = np.random.default_rng(1)
+    lines = ["path,speaker,emotion,split"]
+    for number in range(files):
+        waveform = 0.05 * (1 + number % 2) * rng.standard_normal(4_000)
+        soundfile.write(folder / f"{number}.wav", waveform, 16_000)
+        split = "train" if number < files - test else "test"
+        lines.append(f"{number}.wav,s{number // of_speaker},{'ab'[number % 2]},{split}")
+    path = folder / "manifest.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
 def speech_commands(root: Path, words: Sequence[str]) -> Path:
     """Write Speech Commands in its own layout: words of four people, each word a tone of its own."""
     for number, word in enumerate(words):

@@ -133,10 +133,8 @@ def test_another_model_is_listened_to(frame_statistics, tmp_path):
 
 
 def test_the_command_keeps_what_it_gathers(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")  # so that main's own setting does not stay
-    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    for name, value in cli.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)  # so that main's own setting does not stay
     for number in range(6):
         soundfile.write(tmp_path / f"{number}.wav", speech(number, 40), 16_000)
     rows = [f"{n}.wav,s{n % 2},{'ab'[n % 2]},{'test' if n > 3 else 'train'}" for n in range(6)]

@@ -7,9 +7,8 @@ import os
 import subprocess
 import sys
 
-import numpy as np
+import made_up
 import pytest
-import soundfile
 
 from foretune import cli
 from foretune.terminal import write_json
@@ -19,14 +18,7 @@ COMMANDS = ["rank", "list", "tune", "pretrain", "report"]
 
 @pytest.fixture
 def manifest(tmp_path):
-    rng = np.random.default_rng(1)
-    lines = ["path,speaker,emotion,split"]
-    for number in range(12):
-        waveform = 0.05 * (1 + number % 2) * rng.standard_normal(4_000)
-        soundfile.write(tmp_path / f"{number}.wav", waveform, 16_000)
-        lines.append(f"{number}.wav,s{number // 6},{'ab'[number % 2]},{'test' if number > 9 else 'train'}")
-    (tmp_path / "manifest.csv").write_text("\n".join(lines))
-    return tmp_path / "manifest.csv"
+    return made_up.noise_manifest(tmp_path, files=12, of_speaker=6, test=2)
 
 
 def ranked(manifest, *more):

@@ -127,14 +127,13 @@ def tune(
     - `foretune tune --task emotion_recognition --data calls.csv --model hubert --budget 10m`
     """
     depths = chosen_layers(layers)
-    devices = device.split(",")
-    workers = max(workers, len(devices))
     from foretune.models import expand
     from foretune.ranking import load_data
     from foretune.tasks import TASKS, get_task
     from foretune.tuning import data_of, further_runs, plan, run_grid
     from foretune.tuning.budget import seconds_of
     from foretune.tuning.further import check_seeds
+    from foretune.tuning.grid import crew_of
     from foretune.tuning.worker import Worker
 
     if max_seeds is not None:
@@ -161,8 +160,9 @@ def tune(
         }
     if dry_run or seconds is not None:
         sets = data_of(tasks, sets)
-        worker = Worker(records, sets, devices[0], settings)
-        kept = _within(runs, worker, workers=workers, budget=seconds, max_seeds=max_seeds)
+        crew = crew_of(device, workers)
+        worker = Worker(records, sets, crew[0], settings)
+        kept = _within(runs, worker, workers=len(crew), budget=seconds, max_seeds=max_seeds)
         if dry_run:
             return
         if len(kept) < len(runs):

@@ -50,6 +50,15 @@ class Provenance(BaseModel):
         return (self.machine, self.processor, self.cores, self.device, self.threads)
 
 
+def device_kind(device: str) -> str:
+    """Return the kind of a device, whichever it is of several.
+
+    >>> device_kind("cuda:1")
+    'cuda'
+    """
+    return device.partition(":")[0]
+
+
 def provenance(device: str = "cpu") -> Provenance:
     """Describe this process: code, packages, machine, time (UTC)."""
     import torch

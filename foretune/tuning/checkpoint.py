@@ -5,7 +5,6 @@ Runs of the embedded speech end before a first file is due; those of large encod
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,23 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from foretune import tensor_files
 from foretune.memory import peak_memory
-from foretune.records.origin import Provenance
+from foretune.pace import Pace
+from foretune.records.origin import Provenance, device_kind
 from foretune.records.tuning import Trial
+from foretune.tensor_files import Tensors
 
 from .validation import Best
 
 EVERY_SECONDS = 60.0
 """Least time from one file to the next."""
 _LARGEST_SHARE = 0.05  # of the time that may go into writing files
-_STATES = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
-
-Tensors = Mapping[str, Tensor]
 
 
 @dataclass(slots=True)
@@ -134,8 +132,8 @@ class Checkpoint:
         self.path = path
         self.spent = spent
         self.origin = provenance.model_dump(mode="json", exclude={"started", "dirty"})
-        self.origin["device"] = provenance.device.partition(":")[0]  # whichever of several
-        self._next = time.perf_counter() + EVERY_SECONDS
+        self.origin["device"] = device_kind(provenance.device)
+        self._pace = Pace(_LARGEST_SHARE, EVERY_SECONDS)
 
     def read(self, device: torch.device) -> tuple[Standing, Tensors] | None:
         """Return where the run stood, and its tensors on a device; None where it has to begin.
@@ -143,19 +141,17 @@ class Checkpoint:
         The tensors are for `give_back`.
         """
         try:
-            with safe_open(self.path, framework="pt", device=str(device)) as file:
-                said = json.loads(file.metadata()["run"])
-                if said["origin"] != self.origin:
-                    return None
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            tensors, said = tensor_files.read(self.path, str(device))
         except (FileNotFoundError, SafetensorError):
+            return None
+        if said["origin"] != self.origin:
             return None
         self.spent.add(*said["spent"])
         return Standing.read(said["standing"], tensors), tensors
 
     def due(self) -> bool:
         """Say whether it is time to write again."""
-        return time.perf_counter() >= self._next
+        return self._pace.due()
 
     def write(self, standing: Standing, parameters: Sequence[nn.Parameter], optimizer: Optimizer) -> None:
         """Write where the run stands, as a whole or not at all.
@@ -166,39 +162,25 @@ class Checkpoint:
             optimizer: of these.
         """
         begun = time.perf_counter()
-        tensors = standing.tensors()
-        for place, parameter in enumerate(parameters):
-            tensors[f"parameter/{place}"] = parameter
-            for name, value in optimizer.state[parameter].items():
-                tensors[f"{name}/{place}"] = value
+        named = _named(parameters)
+        tensors = standing.tensors() | {f"parameter/{name}": each for name, each in named.items()}
+        tensors |= tensor_files.optimizer_tensors(optimizer, named)
         said = {"origin": self.origin, "spent": self.spent.so_far(), "standing": standing.summary()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = _unfinished(self.path)
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(plain, unfinished, metadata={"run": json.dumps(said)})
-        unfinished.replace(self.path)
-        ended = time.perf_counter()
-        self._next = ended + max(EVERY_SECONDS, (ended - begun) / _LARGEST_SHARE)
-
-
-def remove(path: Path) -> None:
-    """Remove what a run has kept, since it has ended."""
-    path.unlink(missing_ok=True)
-    _unfinished(path).unlink(missing_ok=True)
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_suffix(".unfinished")
+        tensor_files.write(self.path, tensors, said)
+        self._pace.saved(begun)
 
 
 @torch.no_grad()
 def give_back(tensors: Tensors, parameters: Sequence[nn.Parameter], optimizer: Optimizer) -> None:
     """Give parameters, and the optimizer's state of each, what a checkpoint has kept of them."""
-    for place, parameter in enumerate(parameters):
-        parameter.copy_(tensors[f"parameter/{place}"])
-        optimizer.state[parameter] = {
-            name: tensors[f"{name}/{place}"] for name in _STATES if f"{name}/{place}" in tensors
-        }
+    named = _named(parameters)
+    for name, parameter in named.items():
+        parameter.copy_(tensors[f"parameter/{name}"])
+    tensor_files.give_back(tensors, optimizer, named)
+
+
+def _named(parameters: Sequence[nn.Parameter]) -> dict[str, nn.Parameter]:
+    return {str(place): parameter for place, parameter in enumerate(parameters)}
 
 
 def _listed(tensors: Tensors, name: str) -> list[Tensor]:

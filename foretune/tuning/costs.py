@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from foretune.models.candidate import Candidate
+from foretune.records.origin import device_kind
 from foretune.records.tuning import Protocol, planned
 from foretune.tasks import get_task
 from foretune.tasks.task import Task
@@ -127,21 +128,16 @@ def estimate(
 def _recorded(worker: Worker, threads: int) -> dict[tuple[str, ...], dict[int, float]]:
     """Return the mean seconds of recorded runs by what they were of, and by layer."""
     times: dict[tuple[str, ...], dict[int, list[float]]] = {}
-    wanted = _kind(worker.device), threads
+    wanted = device_kind(worker.device), threads
     for record in worker.recorded():
         where = record.provenance
-        if record.status == "done" and (_kind(where.device), where.threads) == wanted:
+        if record.status == "done" and (device_kind(where.device), where.threads) == wanted:
             key = (*record.key[:4], planned(record.protocol), record.key[-1])
             times.setdefault(key, {}).setdefault(record.layer, []).append(record.wall_seconds)
     return {
         key: {layer: statistics.fmean(seconds) for layer, seconds in layers.items()}
         for key, layers in times.items()
     }
-
-
-def _kind(device: str) -> str:
-    """Return the kind of a device, whichever it is of several."""
-    return device.partition(":")[0]
 
 
 def _by_records(known: Mapping[int, float], layer: int) -> float | None:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from foretune import tensor_files
 from foretune.models.candidate import Candidate
 from foretune.records import TuningRecord, provenance
 from foretune.records.tuning import Protocol
@@ -24,7 +25,7 @@ from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData, Utterance
 
-from .checkpoint import Checkpoint, Spent, remove
+from .checkpoint import Checkpoint, Spent
 from .frozen import FrozenFeatures
 from .heads import make_head
 from .protocols import Preparation, head_dimension
@@ -105,7 +106,7 @@ def fine_tune(
         decisions = decide(made.model, made.test)
         metrics = task.measure(data.test, decisions.said) | verification(task, data.test, decisions.means)
     if checkpoint is not None:
-        remove(checkpoint)
+        tensor_files.remove(checkpoint)
     wall_seconds, cpu_seconds, peak_memory_bytes = spent.so_far()
     return TuningRecord(
         task=task.name,

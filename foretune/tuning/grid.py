@@ -74,11 +74,10 @@ def run_grid(
         check_seeds(first_seeds, max_seeds)
     sets = data_of({run.task for run in ordered}, data)
     deadline = math.inf if seconds is None else time.time() + seconds
-    devices = device.split(",")
-    for each in devices:
+    crew = crew_of(device, workers)
+    for each in dict.fromkeys(crew):
         check_device(each)
-    crew = [devices[place % len(devices)] for place in range(max(workers, len(devices)))]
-    worker = Worker(records, sets, devices[0], settings, deadline)
+    worker = Worker(records, sets, crew[0], settings, deadline)
     failures = _failures(worker.recorded(), retry_failed)
     settled = _settle(ordered, worker, failures, crew, progress)
     if max_seeds is not None and ordered and len(settled) == len(ordered):
@@ -90,6 +89,16 @@ def run_grid(
         with suppress(OSError):  # there may be other processes at the same grid
             folder.rmdir()
     return [settled[run] for run in ordered if run in settled]
+
+
+def crew_of(device: str, workers: int) -> list[str]:
+    """Return the device of each worker, one worker for each device at least; see `run_grid`.
+
+    >>> crew_of("cuda:0,cuda:1", 3)
+    ['cuda:0', 'cuda:1', 'cuda:0']
+    """
+    devices = device.split(",")
+    return [devices[place % len(devices)] for place in range(max(workers, len(devices)))]
 
 
 def _settle(

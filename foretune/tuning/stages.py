@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from foretune.records.tuning import Trial
+from foretune.tensor_files import Tensors
 
-from .checkpoint import Checkpoint, Standing, Tensors, give_back
+from .checkpoint import Checkpoint, Standing, give_back
 from .cut import FrozenStates, Tunable
 from .flops import flops_of_update
 from .frozen import in_order_of_length, shuffled_batches
 from .settings import Settings
-from .validation import Best, Trained, Validation
+from .validation import Best, Trained, Validation, copies
 
 _INFERENCE_BATCH = 32
 
@@ -123,10 +124,9 @@ class Trainer:
             self._run(stage, self.model, parameters, inputs)
             return Trained(count, stage.learning_rate, stage.steps, self.now.flops)
         rates = self.rates or (stage.learning_rate,)
-        if self.kept is None:
-            self.now.order = self.generator.get_state()
-            self.now.start = copies(parameters) if len(rates) > 1 else []
-        order = self.now.order
+        order = self.generator.get_state() if self.kept is None else self.now.order
+        if self.kept is None and len(rates) > 1:
+            self.now.start = copies(parameters)
         for number, rate in enumerate(rates):
             if number < len(self.now.trials):
                 continue  # before an interruption
@@ -264,11 +264,6 @@ class Stage:
     steps: int
     batch_size: int
     learning_rate: float
-
-
-def copies(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Return the values that parameters have now."""
-    return [parameter.detach().clone() for parameter in parameters]
 
 
 @torch.no_grad()

@@ -38,6 +38,11 @@ class Validation:
         return metrics, self.goodness(metrics)
 
 
+def copies(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Return the values that parameters have now."""
+    return [parameter.detach().clone() for parameter in parameters]
+
+
 @dataclass(slots=True)
 class Best:
     """The best evaluation of a stage so far.
@@ -65,7 +70,7 @@ class Best:
         metrics, goodness = measured
         if goodness > self.goodness:
             self.goodness, self.metrics, self.step, self.waited = goodness, metrics, step, 0
-            self.weights = [parameter.detach().clone() for parameter in parameters]
+            self.weights = copies(parameters)
         else:
             self.waited += 1
 

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from foretune import tensor_files
 from foretune.models import load_candidate
 from foretune.models.candidate import Candidate
 from foretune.records import TuningRecord, append, provenance, read
@@ -30,7 +31,6 @@ from foretune.tasks.errors import InputError
 from foretune.tasks.task import Task
 from foretune.tasks.utterance import TaskData
 
-from .checkpoint import remove
 from .finetune import fine_tune
 from .frozen import FrozenFeatures
 from .planning import Run
@@ -199,7 +199,7 @@ class Worker:
                 checkpoint=kept,
             )
         except Exception as error:
-            remove(kept)
+            tensor_files.remove(kept)
             data, settings = self.data[run.task], self.settings(task)
             return TuningRecord(
                 task=run.task,

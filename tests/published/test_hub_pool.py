@@ -114,10 +114,8 @@ def test_a_damaged_list_names_file_and_row(tmp_path: Path, old: str, new: str, m
 
 def test_the_command_lists_them(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "220")
-    for name in ("TRANSFORMERS_VERBOSITY", "HF_HUB_DISABLE_PROGRESS_BARS"):
-        monkeypatch.setenv(name, "1")  # so that main's own settings do not stay
-    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    for name, value in cli.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)  # so that main's own setting does not stay
 
     def run(*arguments: str) -> tuple[object, str, str]:
         with pytest.raises(SystemExit) as exit_:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import made_up
 import numpy as np
 import pytest
-import soundfile
 import torch
 from torch import nn
 
@@ -186,15 +185,7 @@ def sets(tones, spelled):
 @pytest.fixture
 def manifest(tmp_path):
     """Return a manifest of two classes of noise, twenty files to train on and four to test."""
-    rng = np.random.default_rng(1)
-    lines = ["path,speaker,emotion,split"]
-    for number in range(24):
-        waveform = 0.05 * (1 + number % 2) * rng.standard_normal(4_000)
-        soundfile.write(tmp_path / f"{number}.wav", waveform, 16_000)
-        lines.append(f"{number}.wav,s{number // 4},{'ab'[number % 2]},{'test' if number > 19 else 'train'}")
-    path = tmp_path / "manifest.csv"
-    path.write_text("\n".join(lines))
-    return path
+    return made_up.noise_manifest(tmp_path, files=24, of_speaker=4, test=4)
 
 
 @pytest.fixture

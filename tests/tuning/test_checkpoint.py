@@ -11,6 +11,7 @@ import made_up
 import pytest
 import torch
 
+from foretune import tensor_files
 from foretune.records import read
 from foretune.tasks import get_task
 from foretune.tuning import Settings, checkpoint, fine_tune, finetune, plan, run_grid, worker
@@ -177,7 +178,7 @@ def test_the_next_file_waits_as_long_as_a_twentieth_of_the_time_asks(tmp_path, m
         clock[0] += 9.0
         path.touch()
 
-    monkeypatch.setattr(checkpoint, "save_file", slowly)
+    monkeypatch.setattr(tensor_files, "save_file", slowly)
     parameter = torch.nn.Parameter(torch.zeros(2))
     optimizer = torch.optim.AdamW([parameter])
     kept = Checkpoint(tmp_path / "run", made_up.tuning().provenance, Spent(torch.device("cpu")))

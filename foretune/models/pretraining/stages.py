@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from foretune import tensor_files
 from foretune.models import load_candidate
 from foretune.models.frame_grid import FrameGrid
 from foretune.tasks.embedded.corpus import pretraining_corpus
@@ -129,7 +130,7 @@ def make_predictor(
 def _take_over(earlier: Path, checkpoint: Path) -> None:
     if earlier.is_file() and not checkpoint.is_file():
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = checkpoint.with_suffix(".unfinished")
+        unfinished = tensor_files.unfinished(checkpoint)
         shutil.copyfile(earlier, unfinished)
         unfinished.replace(checkpoint)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+
+from foretune import tensor_files
 
 from .batches import Batches
 from .objectives import PretrainingObjective
@@ -110,21 +108,9 @@ def _save(
     named: dict[str, torch.nn.Parameter],
     progress: Progress,
 ) -> None:
-    tensors: dict[str, Tensor] = {f"model/{name}": value for name, value in objective.state_dict().items()}
-    for name, weight in named.items():
-        for key, value in optimiser.state[weight].items():
-            tensors[f"optimiser/{key}/{name}"] = value
-    kept = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    summary = {
-        "step": progress.step,
-        "wall_seconds": progress.wall_seconds,
-        "cpu_seconds": progress.cpu_seconds,
-        "curve": progress.curve,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    save_file(kept, unfinished, metadata={"progress": json.dumps(summary)})
-    unfinished.replace(path)
+    tensors = {f"model/{name}": value.detach().clone() for name, value in objective.state_dict().items()}
+    tensors |= tensor_files.optimizer_tensors(optimiser, named)
+    tensor_files.write(path, tensors, asdict(progress))
 
 
 def _load(
@@ -133,16 +119,9 @@ def _load(
     optimiser: torch.optim.Optimizer,
     named: dict[str, torch.nn.Parameter],
 ) -> Progress:
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        progress = Progress(**json.loads(file.metadata()["progress"]))
+    tensors, said = tensor_files.read(path)
     objective.load_state_dict(
         {key.removeprefix("model/"): tensors[key] for key in tensors if key.startswith("model/")}
     )
-    for name, weight in named.items():
-        optimiser.state[weight] = {
-            key: tensors[f"optimiser/{key}/{name}"].to(weight.device)
-            for key in ("step", "exp_avg", "exp_avg_sq")
-            if f"optimiser/{key}/{name}" in tensors
-        }
-    return progress
+    tensor_files.give_back(tensors, optimiser, named)
+    return Progress(**said)
